@@ -1,0 +1,38 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint check bench pictures clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   phantom patient -> dose -> report -> decision (creates $(VENV) first)"
+	@echo "make test   all tests that need no GPU"
+	@echo "make lint   ruff, mypy --strict, import-linter, deptry, vulture"
+	@echo "make bench  benchmarks, tables to the screen"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about a minute)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/prrt demo demo-out
+
+test: $(VENV)/.installed
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+	@$(BIN)/vulture
+
+check: lint test
+
+clean:
+	rm -rf $(VENV) demo-out

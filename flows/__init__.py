@@ -1,0 +1,1 @@
+"""Prefect flows: which step runs when. The only place where Prefect is spoken."""

@@ -1,0 +1,1 @@
+"""Frozen types of the field, validated when made; no input or output."""

@@ -1,0 +1,97 @@
+"""Time-activity curves and what is estimated from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from pipeline.domain.geometry import frozen_array
+from pipeline.errors import require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HeadRule = Literal["extrapolate", "constant", "ramp"]
+TailRule = Literal["fitted", "physical"]
+ModelName = Literal["auto", "mono", "bi", "tri", "trapezoid"]
+
+
+@dataclass(frozen=True, eq=False)
+class TimeActivityCurve:
+    """Activity of one region over time (not decay-corrected).
+
+    Attributes
+    ----------
+    time_s : ndarray, shape (n,)
+        After the start of the administration, strictly increasing, >= 0.
+    activity_bq : ndarray, shape (n,)
+    sigma_bq : ndarray, shape (n,) or None
+        Measured one-sigma errors (random part); None: a relative error of the fitted activity is assumed.
+    """
+
+    time_s: NDArray[np.float64]
+    activity_bq: NDArray[np.float64]
+    sigma_bq: NDArray[np.float64] | None
+
+    def __post_init__(self) -> None:
+        time = np.asarray(self.time_s, dtype=np.float64)
+        activity = np.asarray(self.activity_bq, dtype=np.float64)
+        sigma = None if self.sigma_bq is None else np.asarray(self.sigma_bq, dtype=np.float64)
+        consistent = time.ndim == 1 and time.size > 0 and time.shape == activity.shape
+        consistent = consistent and (sigma is None or sigma.shape == time.shape)
+        finite = consistent and bool(np.isfinite(time).all() and np.isfinite(activity).all())
+        finite = finite and (sigma is None or bool(np.isfinite(sigma).all() and (sigma > 0).all()))
+        require(
+            finite,
+            "CURVE_INVALID",
+            found=f"times {time.tolist()}, activities {activity.tolist()}",
+            needed="as many finite activities (and positive sigmas) as times, at least one",
+            do="check the curve's values",
+            where="curve",
+        )
+        require(
+            bool((np.diff(time) > 0).all()) and float(time[0]) >= 0.0,
+            "CURVE_TIMES_INVALID",
+            found=f"times {time.tolist()} s",
+            needed="strictly increasing times from the start of the administration on",
+            do="remove duplicate time points and check the clocks",
+            where="curve",
+        )
+        object.__setattr__(self, "time_s", frozen_array(time))
+        object.__setattr__(self, "activity_bq", frozen_array(activity))
+        object.__setattr__(self, "sigma_bq", None if sigma is None else frozen_array(sigma))
+
+
+@dataclass(frozen=True, eq=False)
+class TiaEstimate:
+    """Time-integrated activity of one region, with the model it came from.
+
+    Attributes
+    ----------
+    model : str
+        As ``mono`` or ``mono-last-2`` (rising first point left to the head rule).
+    parameters : dict
+        ``amplitude_bq`` (at t = 0), ``rate_per_s``; further ones numbered.
+    covariance : ndarray
+        Of the parameters, in their order.
+    effective_half_life_s, tia_bq_s, tia_sigma_bq_s : float
+        Sigma is the random (fit) part only.
+    extrapolated_fraction : float
+        Part of the TIA before the first and after the last point.
+    head_rule, tail_rule : str
+    flags : tuple of str
+    """
+
+    model: str
+    parameters: dict[str, float]
+    covariance: NDArray[np.float64]
+    effective_half_life_s: float
+    effective_half_life_sigma_s: float
+    tia_bq_s: float
+    tia_sigma_bq_s: float
+    extrapolated_fraction: float
+    head_rule: HeadRule
+    tail_rule: TailRule
+    flags: tuple[str, ...]

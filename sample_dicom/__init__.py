@@ -1,0 +1,1 @@
+"""Phantoms written as real DICOM, with their truth."""
