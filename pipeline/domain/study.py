@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -118,7 +119,7 @@ class Study:
     def __post_init__(self) -> None:
         delays = [point.timing.delay_s for point in self.time_points]
         require(
-            len(delays) > 0 and all(b > a for a, b in zip(delays, delays[1:], strict=False)),
+            len(delays) > 0 and all(b > a for a, b in pairwise(delays)),
             "TIME_POINTS_INVALID",
             found=f"delays {delays} s",
             needed="at least one time point, each later than the one before",

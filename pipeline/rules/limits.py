@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.domain.decision import LimitRule  # noqa: TC001 (a field's type)
+from pipeline.domain.decision import LimitRule
 
 
 @dataclass(frozen=True)
