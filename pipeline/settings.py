@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.rules.limits import limits_from_table
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.domain.therapy import CameraProfile
     from pipeline.rules.limits import ProtocolLimits
 
@@ -56,3 +62,9 @@ class SiteProfile:
     second_check_tolerance: dict[str, float]
     document: dict[str, Any]
     settings_hash: str
+
+
+def load_protocol_limits(overrides: Mapping[str, Any] | None = None) -> ProtocolLimits:
+    """Return the protocol's limits: the package's cited defaults, replaced by ``overrides`` where given."""
+    text = (resources.files("pipeline") / "data" / "protocol.toml").read_text(encoding="utf-8")
+    return limits_from_table(tomllib.loads(text), dict(overrides or {}))

@@ -76,7 +76,7 @@ class SpectImage:
         require(
             value.shape == self.grid.shape and bool(np.isfinite(value).all()),
             "PIXELS_INVALID",
-            found=f"values of shape {value.shape} on a grid of {self.grid.shape}, finite: {bool(np.isfinite(value).all())}",
+            found=f"values of shape {value.shape} on a grid of {self.grid.shape}, or values that are not finite",
             needed="one finite value per voxel",
             do="export the series again",
             where=self.series_uid,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.domain.decision import LimitRule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,8 @@ class ProtocolLimits:
     kidney_asymmetry: float
     dose_tolerance_gy: float
     planned_activity_gbq: float
+
+
+def limits_from_table(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProtocolLimits:
+    """Build the limits from the cited default table and a site's overrides (both keyed by field name)."""
+    raise NotImplementedError
