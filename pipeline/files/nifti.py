@@ -1,0 +1,139 @@
+"""NIfTI in and out; world coordinates there are RAS mm, ours are LPS mm, and this is where they meet."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+
+from pipeline.domain.geometry import Grid
+from pipeline.domain.regions import Region, Segmentation
+from pipeline.errors import RefusalError, require
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# NIfTI arrays are indexed (column, row, slice), ours (slice, row, column).
+_REVERSED_INDEX = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
+
+
+def read_volume(path: Path, frame_of_reference_uid: str = "") -> tuple[NDArray[Any], Grid]:
+    """Read a NIfTI volume.
+
+    Returns
+    -------
+    values : ndarray, shape (slice, row, column)
+    grid : Grid
+        With an affine to LPS mm.
+
+    Raises
+    ------
+    RefusalError
+        ``VOLUME_UNREADABLE`` where the file is not a three-dimensional NIfTI volume with a valid affine.
+    """
+    try:
+        image = nib.load(path)
+        values = np.asarray(image.dataobj)
+        affine_ras = np.asarray(image.affine, dtype=np.float64)
+    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise RefusalError(
+            "VOLUME_UNREADABLE",
+            found=f"{type(error).__name__} while reading",
+            needed="a NIfTI volume (.nii or .nii.gz)",
+            do="check the path and write the file again",
+            where=path.name,
+        ) from error
+    require(
+        values.ndim == 3,
+        "VOLUME_UNREADABLE",
+        found=f"{values.ndim} dimensions",
+        needed="three dimensions",
+        do="write one volume per file",
+        where=path.name,
+    )
+    affine_mm = _LPS_FROM_RAS @ affine_ras @ _REVERSED_INDEX
+    return values.transpose(2, 1, 0), Grid(values.shape[::-1], affine_mm, frame_of_reference_uid)
+
+
+def affine_ras_of(grid: Grid) -> NDArray[np.float64]:
+    """Return the NIfTI affine of a grid: (column, row, slice) to RAS mm."""
+    return np.asarray(_LPS_FROM_RAS @ grid.affine_mm @ _REVERSED_INDEX)
+
+
+def write_volume(path: Path, values: NDArray[Any], grid: Grid) -> None:
+    """Write ``values`` (slice, row, column) on ``grid`` as NIfTI, with both qform and sform set."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(np.ascontiguousarray(values.transpose(2, 1, 0)), affine_ras_of(grid))
+    image.set_qform(image.affine, code=1)
+    image.set_sform(image.affine, code=1)
+    image.header.set_xyzt_units("mm", "sec")
+    # A time stamp in the gzip header would make equal volumes differ; nibabel writes none for .nii.gz by name only.
+    partial = path.with_name(f".part-{path.name}")
+    nib.save(image, partial)
+    partial.replace(path)
+
+
+def read_contours(paths: Sequence[Path], frame_of_reference_uid: str) -> Segmentation:
+    """Read a label map (NIfTI) with its description (JSON beside it, or given by name).
+
+    Raises
+    ------
+    RefusalError
+        ``CONTOURS_INVALID`` where the label map or its description is missing, ambiguous or inconsistent.
+    """
+    volumes = [path for path in paths if path.name.endswith((".nii", ".nii.gz"))]
+    require(
+        len(volumes) == 1,
+        "CONTOURS_INVALID",
+        found=f"{len(volumes)} NIfTI files",
+        needed="one label map (.nii.gz) and its contours.json",
+        do="give --contours contours.nii.gz; the JSON of the same name beside it describes the labels",
+        where="contours",
+    )
+    descriptions = [path for path in paths if path.suffix == ".json"]
+    described = descriptions[0] if descriptions else _beside(volumes[0])
+    values, grid = read_volume(volumes[0], frame_of_reference_uid)
+    labels = np.rint(values).astype(np.int16)
+    require(
+        bool(np.array_equal(labels, values)),
+        "CONTOURS_INVALID",
+        found="values that are not whole numbers",
+        needed="a map of integer labels",
+        do="write labels, not probabilities",
+        where=volumes[0].name,
+    )
+    return Segmentation(grid, labels, _regions_from(described), author="contours-file")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+
+
+def _regions_from(path: Path) -> tuple[Region, ...]:
+    try:
+        described: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Region(
+                label=int(label),
+                name=str(entry["name"]),
+                laterality=entry.get("laterality"),
+                kind=entry["kind"],
+                method="contours-file",
+                host=entry.get("host"),
+            )
+            for label, entry in sorted(described.items(), key=lambda item: int(item[0]))
+        )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RefusalError(
+            "CONTOURS_INVALID",
+            found=f"{type(error).__name__} in the description of the labels",
+            needed='{"1": {"name": "kidney", "laterality": "left", "kind": "organ"}, ...}',
+            do="write contours.json beside the label map",
+            where=path.name,
+        ) from error
