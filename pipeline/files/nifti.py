@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 
 from pipeline.domain.geometry import Grid
 from pipeline.domain.regions import Region, Segmentation
@@ -41,7 +42,7 @@ def read_volume(path: Path, frame_of_reference_uid: str = "") -> tuple[NDArray[A
         image = nib.load(path)
         values = np.asarray(image.dataobj)
         affine_ras = np.asarray(image.affine, dtype=np.float64)
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
         raise RefusalError(
             "VOLUME_UNREADABLE",
             found=f"{type(error).__name__} while reading",

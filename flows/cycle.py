@@ -1,0 +1,92 @@
+"""The cycle as a Prefect flow: one coarse task per step and time point, keyed by content, so that a run can resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.environment import prepare_environment
+
+prepare_environment()
+
+from prefect import flow, task  # noqa: E402 (Prefect reads its environment when imported)
+from prefect.cache_policies import CacheKeyFnPolicy  # noqa: E402
+from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings  # noqa: E402
+
+from flows.walk import CycleRequest, walk  # noqa: E402
+from pipeline.domain.provenance import content_hash  # noqa: E402
+from pipeline.errors import PrrtError  # noqa: E402
+from pipeline.steps.run_step import run_step  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prefect.context import TaskRunContext
+
+Document = dict[str, Any]
+
+# These touch the record or the output folder: they are idempotent by themselves and must see today's record.
+NEVER_CACHED = frozenset({"file", "report"})
+# Transient trouble (a file share that hiccups) is worth a second try; a refusal is not.
+RETRIES = 2
+RETRY_DELAY_S = 2
+
+
+def step_key(step: str, payload: Document) -> str:
+    """Return the content key of one step: its name, its inputs and the code version inside them."""
+    return f"{step}-{content_hash({'step': step, 'payload': payload})}"
+
+
+def _key_from_parameters(_context: TaskRunContext, parameters: Document) -> str:
+    return step_key(parameters["step"], parameters["payload"])
+
+
+def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
+    try:
+        state.result()
+    except PrrtError:
+        return False
+    except OSError:
+        return True
+    except BaseException:  # noqa: BLE001 (only tells Prefect not to retry; the error itself still ends the run)
+        return False
+    return False
+
+
+@task(
+    name="step",
+    task_run_name="{step}",
+    cache_policy=CacheKeyFnPolicy(cache_key_fn=_key_from_parameters),
+    persist_result=True,
+    result_serializer="json",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_S,
+    retry_condition_fn=_worth_retrying,
+)
+def keyed_step(step: str, payload: Document, work: str) -> Document:
+    """Run one step; its result is kept under the hash of its inputs."""
+    return run_step(step, payload, Path(work))
+
+
+@task(name="step-uncached", task_run_name="{step}", persist_result=False)
+def plain_step(step: str, payload: Document, work: str) -> Document:
+    """Run one step that must see the record as it is now."""
+    return run_step(step, payload, Path(work))
+
+
+@flow(name="prrt-cycle", persist_result=False, validate_parameters=False)
+def cycle_flow(request: CycleRequest, work: str, announce: Callable[[str, int], None]) -> Document:
+    """Process one cycle; see :func:`flows.walk.walk`."""
+
+    def execute(step: str, payload: Document) -> Document:
+        chosen = plain_step if step in NEVER_CACHED else keyed_step
+        return chosen(step, payload, work)
+
+    return walk(request, execute, announce)
+
+
+def run_cycle(request: CycleRequest, announce: Callable[[str, int], None]) -> Document:
+    """Run the flow with its results under ``<out>/.work``; return what :func:`flows.walk.walk` returns."""
+    work = Path(request.out) / ".work"
+    with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str((work / "results").resolve())}):
+        return cycle_flow(request, str(work), announce)

@@ -1,0 +1,99 @@
+"""The order of the walk, free of any engine: ingest, quantify, register, segment, integrate, dose, file, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Document = dict[str, Any]
+
+
+class Execute(Protocol):
+    """Runs one named step on a JSON payload and returns its JSON result; may answer from a cache."""
+
+    def __call__(self, step: str, payload: Document) -> Document:
+        """Run ``step``."""
+        ...
+
+
+@dataclass(frozen=True)
+class CycleRequest:
+    """What ``prrt process`` was asked to do; paths as strings, so that it can cross a task boundary.
+
+    ``fingerprint`` is the hash of every input file's content; ``code_version`` names the code that runs.
+    """
+
+    studies: tuple[str, ...]
+    site: str
+    cycle_form: str
+    records: str
+    out: str
+    blood: str | None
+    contours: tuple[str, ...]
+    engine: str
+    backend: str
+    fingerprint: str
+    code_version: str
+
+    def document(self) -> Document:
+        """Return the request as JSON."""
+        return {
+            "studies": list(self.studies),
+            "site": self.site,
+            "cycle_form": self.cycle_form,
+            "blood": self.blood,
+            "contours": list(self.contours),
+            "engine": self.engine,
+            "backend": self.backend,
+            "fingerprint": self.fingerprint,
+            "code_version": self.code_version,
+        }
+
+
+STEPS_BEFORE_POINTS = 1
+STEPS_AFTER_POINTS = 5
+
+
+def number_of_steps(time_points: int) -> int:
+    """Return how many steps a walk over ``time_points`` has, for a progress bar."""
+    return STEPS_BEFORE_POINTS + 2 * time_points + STEPS_AFTER_POINTS
+
+
+def walk(request: CycleRequest, execute: Execute, announce: Callable[[str, int], None]) -> Document:
+    """Walk one cycle from its files to the filed result.
+
+    Parameters
+    ----------
+    request : CycleRequest
+    execute : Execute
+        Runs a step; this is where an engine caches, retries and records.
+    announce : callable
+        Called with the name of each step and the number of steps in all before it runs.
+
+    Returns
+    -------
+    dict
+        ``result`` (the filed result document), ``created`` (False where it had been filed before), ``decision``.
+    """
+    base = request.document()
+    announce("ingest", number_of_steps(3))
+    study = execute("ingest", base)
+    count = len(study["time_points"])
+    total = number_of_steps(count)
+
+    def run(step: str, payload: Document) -> Document:
+        announce(step, total)
+        return execute(step, base | payload)
+
+    activities = [run("quantify", {"study": study, "index": i}) for i in range(count)]
+    aligned = [run("register", {"study": study, "index": i, "activity": activities[i]}) for i in range(count)]
+    segmented = run("segment", {"study": study, "aligned": aligned})
+    integrated = run("integrate", {"study": study, "aligned": aligned, "segmented": segmented})
+    dosed = run("dose", {"study": study, "segmented": segmented, "integrated": integrated})
+    parts = {"study": study, "aligned": aligned, "segmented": segmented, "integrated": integrated, "dosed": dosed}
+    filed = run("file", parts | {"records": request.records})
+    run("report", parts | {"records": request.records, "filed": filed, "out": request.out})
+    return filed

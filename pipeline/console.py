@@ -1,0 +1,238 @@
+"""How results look in a terminal: tables and colours; no arithmetic beyond unit changes for the eye."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, PERCENT, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+Document = dict[str, Any]
+
+OUTCOME_STYLE = {"GIVE": "bold green", "WAIT": "bold yellow", "REFER": "bold magenta", "STOP": "bold red"}
+LEVEL_STYLE = {"INFO": "dim", "WARN": "yellow", "BLOCK": "bold red"}
+DASH = "–"
+
+
+def screen() -> Console:
+    """Return a console on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def errors() -> Console:
+    """Return a console on standard error; progress and refusals go there."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(document: Document) -> None:
+    """Write the one JSON document of a ``--json`` call to standard output."""
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def show_refusal(document: Document) -> None:
+    """Say what was found, what is needed and what to do."""
+    from rich.markup import escape
+
+    error = document["error"]
+    console = errors()
+    console.print(f"[bold red]Refused[/] [bold]{error['code']}[/] {escape(error['where'])}")
+    for name in ("found", "needed", "do"):
+        console.print(f"  [dim]{name:>6}[/]  {escape(error[name])}")
+
+
+@contextmanager
+def progress(title: str, *, quiet: bool) -> Iterator[Callable[[str, int], None]]:
+    """Show a progress bar on standard error; yields ``announce(step, steps_in_all)``."""
+    if quiet:
+        yield lambda _step, _total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors(), transient=False) as bar:
+        running = bar.add_task(title, total=None, completed=-1)
+
+        def announce(step: str, total: int) -> None:
+            bar.update(running, description=f"{title}: {step}", total=total, advance=1)
+
+        yield announce
+        bar.update(running, description=title, completed=bar.tasks[0].total or 1)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with significant digits, or a dash for a missing one."""
+    return DASH if value is None else f"{value:.{digits}g}"
+
+
+def with_sigma(value: float | None, sigma: float | None, digits: int = 2) -> str:
+    """Return ``value ± sigma`` with the same number of decimals."""
+    if value is None:
+        return DASH
+    return f"{value:.{digits}f}" if sigma is None else f"{value:.{digits}f} ± {sigma:.{digits}f}"
+
+
+def title_of(region: Document) -> str:
+    """Return ``left kidney`` for a kidney with laterality, the name otherwise."""
+    name = str(region["name"]).replace("_", " ")
+    return f"{region['laterality']} {name}" if region.get("laterality") else name
+
+
+def show_result(result: Document) -> None:
+    """Print the regions, checks and flags of a processed cycle."""
+    from rich.table import Table
+
+    table = Table(title=f"Cycle {result['cycle']} of {result['patient_key']}", title_justify="left")
+    for column in ("region", "mL", "T_eff h", "TIA GBq h", "Gy", "Gy/GBq", "method"):
+        table.add_column(column, justify="left" if column in {"region", "method"} else "right")
+    given_gbq = result["administration"]["activity_bq"] / BQ_PER_GBQ
+    for region in result["regions"]:
+        dose, half_life_s, tia = region["mean_dose_gy"], region["effective_half_life_s"], region["tia_bq_s"]
+        table.add_row(
+            title_of(region),
+            number(region["volume_ml"]),
+            number(None if half_life_s is None else half_life_s / SECONDS_PER_HOUR),
+            number(None if tia is None else tia / BQ_PER_GBQ / SECONDS_PER_HOUR),
+            with_sigma(dose, region["mean_dose_sigma_gy"]),
+            number(None if dose is None else dose / given_gbq),
+            region["method"],
+        )
+    screen().print(table)
+    show_flags(result["flags"])
+
+
+def show_flags(flags: list[Document]) -> None:
+    """Print every flag with its level."""
+    from rich.markup import escape
+
+    console = screen()
+    for flag in flags:
+        place = f" ({flag['region']})" if flag.get("region") else ""
+        console.print(
+            f"[{LEVEL_STYLE[flag['level']]}]{flag['level']:>5}[/] {flag['code']}{place}: {escape(flag['text'])}"
+        )
+
+
+def show_decision(decision: Document) -> None:
+    """Print the decision with every reason and its source."""
+    from rich.markup import escape
+
+    console = screen()
+    activity = f" {decision['activity_gbq']:.2f} GBq" if decision["activity_gbq"] is not None else ""
+    console.print(
+        f"Decision on {decision['on']}: [{OUTCOME_STYLE[decision['outcome']]}]{decision['outcome']}{activity}[/]"
+        "  [dim](a proposal; the physician decides)[/]"
+    )
+    for reason in decision["reasons"]:
+        console.print(
+            f"  [{OUTCOME_STYLE[reason['level']]}]{reason['level']:>5}[/] {reason['code']} "
+            f"(row {reason['row']}): {escape(reason['text'])} [dim]{escape(reason['source'])}[/]"
+        )
+    for name in ("advisories", "options"):
+        if decision[name]:
+            console.print(f"  [dim]{name}:[/] {escape(', '.join(decision[name]))}")
+    cumulative, projected = decision["cumulative"], decision["projected"]
+    console.print(
+        f"  kidney {with_sigma(cumulative['kidney_gy'], cumulative['kidney_sigma_gy'])} Gy so far, "
+        f"{number(projected.get('kidney_gy'))} Gy after the next cycle; marrow "
+        f"{with_sigma(cumulative['marrow_gy'], cumulative['marrow_sigma_gy'], 3)} Gy ({cumulative['marrow_method']})"
+    )
+    console.print(
+        f"  earliest {decision['earliest_date'] or DASH}, deadline for recovery {decision['deadline'] or DASH}"
+    )
+
+
+def show_series(document: Document) -> None:
+    """Print what `inspect` found."""
+    from rich.table import Table
+
+    table = Table(title="Series", title_justify="left")
+    for column in (
+        "kind",
+        "accepted",
+        "reason",
+        "dialect",
+        "shape",
+        "spacing mm",
+        "unit",
+        "acquired",
+        "nuclide",
+        "MBq",
+    ):
+        table.add_column(column)
+    for series in document["series"]:
+        injected = series["injected_activity_bq"]
+        table.add_row(
+            series["kind"],
+            "yes" if series["accepted"] else "no",
+            series["reason"] or "",
+            series["dialect"] or "",
+            "x".join(map(str, series["shape"] or [])),
+            " ".join(f"{v:.2f}" for v in series["spacing_mm"] or []),
+            series["unit"] or "",
+            (series["acquisition_start"] or "")[:16],
+            series["radionuclide"] or "",
+            number(None if injected is None else injected / BQ_PER_MBQ, 4),
+        )
+    screen().print(table)
+
+
+def show_rows(title: str, rows: list[Document], columns: dict[str, str]) -> None:
+    """Print a plain table of ``rows``; ``columns`` maps key to heading."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for heading in columns.values():
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*(_cell(row.get(key)) for key in columns))
+    screen().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return DASH if value is None else str(value)
+
+
+def show_found_against_true(rows: list[Document]) -> None:
+    """Print the phantom's truth beside what the product found, with the stated uncertainty."""
+    from rich.table import Table
+
+    table = Table(title="Found against true", title_justify="left")
+    for column in ("cycle", "region", "MBq at first scan", "true", "GBq h", "true", "Gy", "true", "off", "stated"):
+        table.add_column(column, justify="left" if column in {"cycle", "region"} else "right")
+    for row in rows:
+        off = row["dose_gy"] / row["true_dose_gy"] - 1.0 if row["true_dose_gy"] else None
+        table.add_row(
+            str(row["cycle"]),
+            row["region"],
+            number(row["activity_mbq"]),
+            number(row["true_activity_mbq"]),
+            number(row["tia_gbq_h"]),
+            number(row["true_tia_gbq_h"]),
+            with_sigma(row["dose_gy"], row["dose_sigma_gy"]),
+            number(row["true_dose_gy"]),
+            DASH if off is None else f"{off * PERCENT:+.1f} %",
+            DASH if not row["dose_gy"] else f"± {row['dose_sigma_gy'] / row['dose_gy'] * PERCENT:.0f} %",
+        )
+    screen().print(table)
