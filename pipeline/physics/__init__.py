@@ -1,0 +1,1 @@
+"""Dosimetry on domain types; pure: no files, clock, network or environment."""
