@@ -42,12 +42,16 @@ class GivenCycle:
 
 @dataclass(frozen=True)
 class BloodPanel:
-    """Blood counts of one day, in 10^9/L; None: not measured."""
+    """Blood counts of one day, in 10^9/L; None: not measured.
+
+    ``neutrophils_only``: the granulocytes are neutrophils alone, a lower bound that proves the gate but cannot fail it.
+    """
 
     sampled_on: date
     wbc_per_nl: float | None = None
     granulocytes_per_nl: float | None = None
     platelets_per_nl: float | None = None
+    neutrophils_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ class ClinicianFlags:
 
 @dataclass(frozen=True)
 class PatientCourse:
-    """Everything the decision about the next cycle depends on."""
+    """Everything the decision about the next cycle depends on.
+
+    ``recorded_response`` is a category on record for this phase without a dated assessment. ``data_faults`` are codes
+    ``DATA_INVALID_*`` of what could not be read; each makes the decision REFER at least (row 3).
+    """
 
     decided_on: date
     cycles: tuple[GivenCycle, ...] = ()
@@ -98,6 +106,8 @@ class PatientCourse:
     worst_haematological_grade: int | None = None
     salvage: SalvageStatus = field(default_factory=SalvageStatus)
     flags: ClinicianFlags = field(default_factory=ClinicianFlags)
+    recorded_response: RecistCategory | None = None
+    data_faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,7 @@ class Decision:
     earliest_date: date | None
     deadline: date | None
     rule_version: str
+    stop_category: str | None = None
 
     @property
     def winning_reasons(self) -> tuple[Reason, ...]:
@@ -155,5 +166,6 @@ class Decision:
             "earliest_date": self.earliest_date.isoformat() if self.earliest_date else None,
             "deadline": self.deadline.isoformat() if self.deadline else None,
             "rule_version": self.rule_version,
+            "stop_category": self.stop_category,
             "settings_hash": settings_hash,
         }
