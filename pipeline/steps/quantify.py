@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.domain.maps import ActivityMap
@@ -31,12 +32,14 @@ def quantify(
         ``ACTIVITY_IMPOSSIBLE`` where the field holds more than was administered, within three sigma of the factor.
     """
     spect = point.spect
+    # The site profile stands above the header; where it is silent the header's own statement holds.
+    effective = replace(camera, decay_reference=camera.decay_reference or spect.decay_reference)
     values = activity_concentration(
         spect.value,
         unit=spect.unit,
-        camera=camera,
-        frame_duration_s=camera.frame_duration_s or spect.frame_duration_s,
-        projections=camera.projections or spect.projections,
+        camera=effective,
+        frame_duration_s=spect.frame_duration_s,
+        projections=spect.projections,
         timing=point.timing,
         nuclide=nuclide,
         voxel_volume_ml=spect.grid.voxel_volume_ml,
@@ -69,5 +72,3 @@ def _require_possible(
         do="check calibration factor, frame duration, projections, decay reference and the administered activity",
         where=point.spect.series_uid,
     )
-
-

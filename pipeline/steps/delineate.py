@@ -1,0 +1,97 @@
+"""Regions of the reference time point: from a contours file, or by the automatic method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.domain.dose import Flag
+from pipeline.domain.maps import DensityMap
+from pipeline.files.nifti import read_contours
+from pipeline.imaging.averaging import average_to_grid, region_fractions
+from pipeline.imaging.body import body_mask
+from pipeline.imaging.segment import segment
+from pipeline.physics.density import density_from_hu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.domain.geometry import Grid
+    from pipeline.domain.maps import ActivityMap, HounsfieldMap
+    from pipeline.domain.regions import Segmentation
+
+AIR_G_PER_CM3 = 0.0012
+
+
+@dataclass(frozen=True, eq=False)
+class Delineation:
+    """Regions with everything later steps need of the anatomy.
+
+    Attributes
+    ----------
+    segmentation : Segmentation
+        On the contour grid.
+    contour_density : DensityMap
+        On the contour grid.
+    spect_density : DensityMap
+        On the reference SPECT grid.
+    fraction : ndarray, shape (region + 1, *spect grid)
+        Area fraction of each region, in the segmentation's order; the last row is the rest of the body.
+    body_fraction : ndarray, shape of the spect grid
+    """
+
+    segmentation: Segmentation
+    contour_density: DensityMap
+    spect_density: DensityMap
+    fraction: NDArray[np.float32]
+    body_fraction: NDArray[np.float32]
+    flags: tuple[Flag, ...]
+
+
+def delineate(
+    ct: HounsfieldMap,
+    activity: ActivityMap,
+    density_curve: Sequence[tuple[float, float]],
+    contours: Sequence[Path],
+) -> Delineation:
+    """Return the regions of the reference time point and the densities on both grids.
+
+    Parameters
+    ----------
+    ct : HounsfieldMap
+        CT of the reference time point.
+    activity : ActivityMap
+        SPECT of the reference time point.
+    density_curve : sequence of (hu, g/cm3)
+    contours : sequence of Path
+        Empty: the automatic method.
+    """
+    density = DensityMap(ct.grid, density_from_hu(ct.ct_number_hu, density_curve))
+    body = body_mask(density)
+    if contours:
+        segmentation, flags = read_contours(contours, ct.grid.frame_of_reference_uid), ()
+    else:
+        found = segment(ct, density, activity)
+        segmentation, flags = found.segmentation, found.flags
+    fractions = region_fractions(segmentation, activity.grid)
+    body_fraction = average_to_grid(body.astype(np.float32), ct.grid, activity.grid, 0.0).astype(np.float32)
+    rest = np.clip(body_fraction - fractions.sum(axis=0), 0.0, 1.0)
+    return Delineation(
+        segmentation,
+        _density_on(density, segmentation.grid),
+        _density_on(density, activity.grid),
+        np.concatenate([fractions, rest[None]]).astype(np.float32),
+        body_fraction,
+        tuple(flags),
+    )
+
+
+def _density_on(density: DensityMap, grid: Grid) -> DensityMap:
+    if density.grid.is_same(grid):
+        return density
+    return DensityMap(grid, average_to_grid(density.density_g_per_cm3, density.grid, grid, AIR_G_PER_CM3))

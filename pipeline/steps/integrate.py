@@ -1,0 +1,152 @@
+"""Time-activity curves of the regions, corrected for partial volume, and their time integrals; the voxel TIA map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.domain.dose import Flag
+from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
+from pipeline.domain.maps import ActivityMap, TiaMap
+from pipeline.domain.regions import Region
+from pipeline.errors import RefusalError
+from pipeline.physics.decay import middle_factor
+from pipeline.physics.kinetics import fit_curve
+from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
+from pipeline.physics.voxel_kinetics import tia_map
+from pipeline.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.domain.nuclide import Radionuclide
+    from pipeline.domain.therapy import CameraProfile, TimePointTiming
+    from pipeline.settings import SiteProfile
+    from pipeline.steps.delineate import Delineation
+
+REMAINDER = "remainder"
+# A region whose curve cannot be fitted stops the run where a limit depends on it; others are left out and flagged.
+INDISPENSABLE = frozenset({"kidney"})
+
+
+@dataclass(frozen=True, eq=False)
+class RegionKinetics:
+    """What one region held over time.
+
+    Attributes
+    ----------
+    measured_bq, activity_bq : ndarray, shape (time,)
+        As measured and as corrected, at the start of each acquisition.
+    recovery_coefficient : float
+        Measured / corrected at the first time point.
+    estimate : TiaEstimate
+    """
+
+    region: Region
+    measured_bq: NDArray[np.float64]
+    activity_bq: NDArray[np.float64]
+    recovery_coefficient: float
+    estimate: TiaEstimate
+
+
+@dataclass(frozen=True, eq=False)
+class Integration:
+    """Curves of all regions (the remainder last, if it could be fitted) and the voxel TIA map (not corrected)."""
+
+    regions: tuple[RegionKinetics, ...]
+    tia: TiaMap
+    fwhm_mm: float | None
+    flags: tuple[Flag, ...]
+
+
+def integrate(
+    activities: Sequence[ActivityMap],
+    timings: Sequence[TimePointTiming],
+    delineation: Delineation,
+    camera: CameraProfile,
+    site: SiteProfile,
+    nuclide: Radionuclide,
+) -> Integration:
+    """Fit every region's curve and every voxel's.
+
+    Parameters
+    ----------
+    activities : sequence of ActivityMap
+        At the start of each acquisition, all on the reference grid.
+    timings : sequence of TimePointTiming
+    delineation : Delineation
+    camera : CameraProfile
+        Of the reference time point: its recovery curve gives the point spread.
+    """
+    measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
+    fwhm_mm = equivalent_fwhm_mm(camera.recovery) if camera.recovery else None
+    recovered = recovered_activities(
+        measured[:, :-1], measured[:, -1], delineation.fraction, activities[0].grid.spacing_mm, fwhm_mm
+    )
+    regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide)
+    middle = [at_middle_map(a, nuclide, t) for a, t in zip(activities, timings, strict=True)]
+    voxel_tia = tia_map(
+        middle,
+        [timing.middle_delay_s for timing in timings],
+        nuclide,
+        mask=delineation.body_fraction > 0,
+    )
+    return Integration(regions, voxel_tia, fwhm_mm, flags)
+
+
+def at_middle_map(activity: ActivityMap, nuclide: Radionuclide, timing: TimePointTiming) -> ActivityMap:
+    """Return the map at the middle of its acquisition (see :mod:`pipeline.physics.decay` for why)."""
+    factor = middle_factor(nuclide, timing.acquisition_duration_s)
+    return ActivityMap(activity.grid, np.asarray(activity.activity_bq_per_ml) * np.float32(factor))
+
+
+def _fit_regions(
+    measured: NDArray[np.float64],
+    recovered: RecoveryResult,
+    timings: Sequence[TimePointTiming],
+    delineation: Delineation,
+    site: SiteProfile,
+    nuclide: Radionuclide,
+) -> tuple[tuple[RegionKinetics, ...], tuple[Flag, ...]]:
+    everything = np.column_stack([recovered.activity_bq, recovered.remainder_bq])
+    coefficient = np.append(recovered.recovery_coefficient[0], 1.0)
+    rest = Region(label=32767, name=REMAINDER, laterality=None, kind="remainder", method="body-less-regions")
+    fitted, flags = [], []
+    for i, region in enumerate((*delineation.segmentation.regions, rest)):
+        try:
+            estimate = _fit_one(everything[:, i], timings, site, nuclide)
+        except RefusalError as refusal:
+            if region.name in INDISPENSABLE:
+                raise
+            flags.append(Flag("REGION_LEFT_OUT", "WARN", f"{refusal.code}: {refusal.found}", region.key))
+            continue
+        fitted.append(RegionKinetics(region, measured[:, i], everything[:, i], float(coefficient[i]), estimate))
+        flags += [Flag(code, "WARN", _text_of(code, estimate), region.key) for code in estimate.flags]
+    return tuple(fitted), tuple(flags)
+
+
+def _fit_one(
+    activity_bq: NDArray[np.float64],
+    timings: Sequence[TimePointTiming],
+    site: SiteProfile,
+    nuclide: Radionuclide,
+) -> TiaEstimate:
+    times = np.array([timing.middle_delay_s for timing in timings])
+    factors = np.array([middle_factor(nuclide, timing.acquisition_duration_s) for timing in timings])
+    return fit_curve(
+        TimeActivityCurve(times, activity_bq * factors, None),
+        nuclide,
+        model="mono",
+        head_rule=site.head_rule,
+        tail_rule=site.tail_rule,
+        relative_error=site.relative_error_without_sigma,
+    )
+
+
+def _text_of(code: str, estimate: TiaEstimate) -> str:
+    hours = estimate.effective_half_life_s / SECONDS_PER_HOUR
+    return f"{code.lower().replace('_', ' ')}: model {estimate.model}, effective half-life {hours:.1f} h"
