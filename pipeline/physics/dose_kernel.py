@@ -252,7 +252,7 @@ def _merged_shells(edges_mm: Floats, mev_per_shell: Floats, step_mm: float) -> t
     energy = np.bincount(group, mev_per_shell)
     moment = np.bincount(group, mev_per_shell * middle)
     used = energy > 0
-    return moment[used] / energy[used], energy[used]
+    return np.asarray(moment[used] / energy[used]), np.asarray(energy[used], dtype=np.float64)
 
 
 def _directions(rows: int) -> tuple[Floats, Floats]:
