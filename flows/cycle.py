@@ -13,7 +13,7 @@ from prefect import flow, task  # noqa: E402 (Prefect reads its environment when
 from prefect.cache_policies import CacheKeyFnPolicy  # noqa: E402
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings  # noqa: E402
 
-from flows.walk import CycleRequest, walk  # noqa: E402
+from flows.walk import walk  # noqa: E402
 from pipeline.domain.provenance import content_hash  # noqa: E402
 from pipeline.errors import PrrtError  # noqa: E402
 from pipeline.steps.run_step import run_step  # noqa: E402
@@ -75,18 +75,25 @@ def plain_step(step: str, payload: Document, work: str) -> Document:
 
 
 @flow(name="prrt-cycle", persist_result=False, validate_parameters=False)
-def cycle_flow(request: CycleRequest, work: str, announce: Callable[[str, int], None]) -> Document:
+def cycle_flow(request: Document, records: str, out: str, announce: Callable[[str, int], None]) -> Document:
     """Process one cycle; see :func:`flows.walk.walk`."""
+    work = str(work_folder(out))
 
     def execute(step: str, payload: Document) -> Document:
         chosen = plain_step if step in NEVER_CACHED else keyed_step
-        return chosen(step, payload, work)
+        result: Document = chosen(step, payload, work)
+        return result
 
-    return walk(request, execute, announce)
+    return walk(request, records, out, execute, announce)
 
 
-def run_cycle(request: CycleRequest, announce: Callable[[str, int], None]) -> Document:
-    """Run the flow with its results under ``<out>/.work``; return what :func:`flows.walk.walk` returns."""
-    work = Path(request.out) / ".work"
-    with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str((work / "results").resolve())}):
-        return cycle_flow(request, str(work), announce)
+def work_folder(out: str) -> Path:
+    """Return where a run keeps its keyed results and arrays; may be deleted once the run is done."""
+    return Path(out).resolve() / ".work"
+
+
+def run_cycle(request: Document, *, records: str, out: Path, announce: Callable[[str, int], None]) -> Document:
+    """Run the flow; results are kept under ``<out>/.work``, so that the same call resumes after an interruption."""
+    with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str(work_folder(str(out)) / "results")}):
+        filed: Document = cycle_flow(request, records, str(out.resolve()), announce)
+        return filed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -19,40 +18,7 @@ class Execute(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class CycleRequest:
-    """What ``prrt process`` was asked to do; paths as strings, so that it can cross a task boundary.
-
-    ``fingerprint`` is the hash of every input file's content; ``code_version`` names the code that runs.
-    """
-
-    studies: tuple[str, ...]
-    site: str
-    cycle_form: str
-    records: str
-    out: str
-    blood: str | None
-    contours: tuple[str, ...]
-    engine: str
-    backend: str
-    fingerprint: str
-    code_version: str
-
-    def document(self) -> Document:
-        """Return the request as JSON."""
-        return {
-            "studies": list(self.studies),
-            "site": self.site,
-            "cycle_form": self.cycle_form,
-            "blood": self.blood,
-            "contours": list(self.contours),
-            "engine": self.engine,
-            "backend": self.backend,
-            "fingerprint": self.fingerprint,
-            "code_version": self.code_version,
-        }
-
-
+USUAL_TIME_POINTS = 3
 STEPS_BEFORE_POINTS = 1
 STEPS_AFTER_POINTS = 5
 
@@ -62,12 +28,15 @@ def number_of_steps(time_points: int) -> int:
     return STEPS_BEFORE_POINTS + 2 * time_points + STEPS_AFTER_POINTS
 
 
-def walk(request: CycleRequest, execute: Execute, announce: Callable[[str, int], None]) -> Document:
+def walk(request: Document, records: str, out: str, execute: Execute, announce: Callable[[str, int], None]) -> Document:
     """Walk one cycle from its files to the filed result.
 
     Parameters
     ----------
-    request : CycleRequest
+    request : dict
+        From :func:`pipeline.steps.request.request_document`.
+    records, out : str
+        Record database and output folder; no part of what a step's result depends on.
     execute : Execute
         Runs a step; this is where an engine caches, retries and records.
     announce : callable
@@ -78,15 +47,14 @@ def walk(request: CycleRequest, execute: Execute, announce: Callable[[str, int],
     dict
         ``result`` (the filed result document), ``created`` (False where it had been filed before), ``decision``.
     """
-    base = request.document()
-    announce("ingest", number_of_steps(3))
-    study = execute("ingest", base)
+    announce("ingest", number_of_steps(USUAL_TIME_POINTS))
+    study = execute("ingest", request)
     count = len(study["time_points"])
     total = number_of_steps(count)
 
     def run(step: str, payload: Document) -> Document:
         announce(step, total)
-        return execute(step, base | payload)
+        return execute(step, request | payload)
 
     activities = [run("quantify", {"study": study, "index": i}) for i in range(count)]
     aligned = [run("register", {"study": study, "index": i, "activity": activities[i]}) for i in range(count)]
@@ -94,6 +62,6 @@ def walk(request: CycleRequest, execute: Execute, announce: Callable[[str, int],
     integrated = run("integrate", {"study": study, "aligned": aligned, "segmented": segmented})
     dosed = run("dose", {"study": study, "segmented": segmented, "integrated": integrated})
     parts = {"study": study, "aligned": aligned, "segmented": segmented, "integrated": integrated, "dosed": dosed}
-    filed = run("file", parts | {"records": request.records})
-    run("report", parts | {"records": request.records, "filed": filed, "out": request.out})
+    filed = run("file", parts | {"records": records})
+    run("report", parts | {"records": records, "filed": filed, "out": out})
     return filed

@@ -162,14 +162,12 @@ def process(
     --records sqlite:///demo/records.db --out demo/out-1`
     """
     from pipeline.console import progress, show_decision, show_result
-    from pipeline.steps.request import prepare_request
+    from pipeline.steps.request import request_document
 
-    request = prepare_request(
+    request = request_document(
         studies=studies,
         site=site,
         cycle_form=cycle_form,
-        records=records,
-        out=out,
         blood=blood,
         contours=contours or [],
         engine=engine.value,
@@ -178,7 +176,7 @@ def process(
     with progress("process", quiet=as_json) as announce:
         from flows.cycle import run_cycle
 
-        filed = run_cycle(request, announce)
+        filed = run_cycle(request, records=records, out=out, announce=announce)
 
     def show(result: Document) -> None:
         show_result(result)
@@ -211,9 +209,9 @@ def record(
     Example: `prrt record phantom-1 --records sqlite:///demo/records.db --labs demo/labs.csv`
     """
     from pipeline.steps.record_events import record_files
-    from pipeline.steps.store import opened
+    from pipeline.records.store import open_store
 
-    with opened(records) as store:
+    with open_store(records) as store:
         added = record_files(store, patient, labs=labs, imaging=imaging, event=event, at=datetime.now(UTC))
     _emit(added, as_json, _show_plain)
 
@@ -233,9 +231,9 @@ def sign(
     Example: `prrt sign phantom-1 --cycle 1 --role physicist --by "A. Physicist" --records sqlite:///demo/records.db`
     """
     from pipeline.steps.sign import sign_cycle
-    from pipeline.steps.store import opened
+    from pipeline.records.store import open_store
 
-    with opened(records) as store:
+    with open_store(records) as store:
         signed = sign_cycle(store, patient, cycle=cycle, role=role.value, by=by, reason=reason, at=datetime.now(UTC))
     _emit(signed, as_json, _show_plain)
 
@@ -254,10 +252,10 @@ def decide(
     """
     from pipeline.console import show_decision
     from pipeline.steps.decide import decide_next
-    from pipeline.steps.store import opened
+    from pipeline.records.store import open_store
 
     day = _date(on, "--on")
-    with opened(records) as store:
+    with open_store(records) as store:
         decision = decide_next(store, patient, on=day, planned_activity_gbq=activity_gbq)
     _emit(decision, as_json, show_decision)
     raise typer.Exit(EXIT_LOOK if decision["outcome"] == "REFER" else 0)
@@ -275,9 +273,9 @@ def show(
     Example: `prrt show phantom-1 --records sqlite:///demo/records.db --json`
     """
     from pipeline.steps.show import show_patient
-    from pipeline.steps.store import opened
+    from pipeline.records.store import open_store
 
-    with opened(records) as store:
+    with open_store(records) as store:
         document = show_patient(store, patient, as_of=_date(as_of, "--as-of") if as_of else None)
     _emit(document, as_json, _show_record)
 
