@@ -52,6 +52,12 @@ class SpectImage:
         Header values by DICOM keyword that a site profile may match.
     input_sha256 : str
         Over the series' files.
+    heads : int or None
+        Detectors that acquired together, as the header tells.
+    vendor_pixel_scale : float
+        Private factor to the stored values that was not applied (GE Xeleris); 1 where there is none.
+    notes : tuple of str
+        What was read with a reservation, as ``CODE: text``.
     """
 
     series_uid: str
@@ -70,6 +76,9 @@ class SpectImage:
     injected_activity_bq: float | None
     camera_headers: dict[str, str] = field(default_factory=dict)
     input_sha256: str = ""
+    heads: int | None = None
+    vendor_pixel_scale: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         value = np.asarray(self.value)
@@ -82,6 +91,7 @@ class SpectImage:
             where=self.series_uid,
         )
         object.__setattr__(self, "value", frozen_array(value))
+        object.__setattr__(self, "notes", tuple(self.notes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,6 +108,10 @@ class CameraProfile:
     recovery : RecoveryCurve or None
     calibrated_on : str
         ISO date.
+    heads : int or None
+        Detectors that acquire together; None: as the header tells.
+    vendor_pixel_scale : {"apply", "ignore"} or None
+        Whether the calibration was made with a private pixel scale applied (GE Xeleris).
     """
 
     camera_id: str
@@ -120,6 +124,8 @@ class CameraProfile:
     decay_reference: DecayReference | None
     recovery: RecoveryCurve | None
     calibrated_on: str = ""
+    heads: int | None = None
+    vendor_pixel_scale: Literal["apply", "ignore"] | None = None
 
 
 @dataclass(frozen=True)
