@@ -155,5 +155,10 @@ def segmentation_document(store: ArrayStore, segmentation: Segmentation) -> Docu
 
 def segmentation_from(store: ArrayStore, document: Document) -> Segmentation:
     """Return the segmentation of a document."""
-    regions = tuple(Region(**entry) for entry in document["regions"])
+    regions = tuple(region_from(entry) for entry in document["regions"])
     return Segmentation(grid_from(document["grid"]), store.get_array(document["label"]), regions, document["author"])
+
+
+def region_from(document: Document) -> Region:
+    """Return the region of a document."""
+    return Region(**document)

@@ -1,0 +1,234 @@
+"""One step by name: load what its payload names, make one call, store what it returns.
+
+What a step is given and what it returns is JSON; arrays lie in the store under the hash of their content. So a step can
+be cached, repeated or run elsewhere, and an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.domain.dose import Flag
+from pipeline.errors import DefectError
+from pipeline.files.forms import load_blood, load_cycle_form
+from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
+from pipeline.files.store import ArrayStore
+from pipeline.imaging.register import Registration
+from pipeline.settings import load_site
+from pipeline.steps import artefacts
+from pipeline.steps.align import onto_reference, register_to_reference
+from pipeline.steps.compute import backend_or_refuse
+from pipeline.steps.delineate import Delineation, delineate
+from pipeline.steps.deliver import deliver
+from pipeline.steps.dosimetry import DoseInput, compute_doses
+from pipeline.steps.filing import file_cycle
+from pipeline.steps.ingest import camera_for, ingest
+from pipeline.steps.integrate import Integration, RegionKinetics, integrate
+from pipeline.steps.kinetics_documents import estimate_document, estimate_from
+from pipeline.steps.quantify import quantify, total_activity_bq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.domain.study import StudyTimePoint
+    from pipeline.domain.therapy import CameraProfile
+    from pipeline.settings import SiteProfile
+
+Document = dict[str, Any]
+
+
+def run_step(step: str, payload: Document, work: Path) -> Document:
+    """Run one step of the walk.
+
+    Parameters
+    ----------
+    step : str
+        A key of :data:`STEPS`.
+    payload : dict
+        The request and the results of earlier steps.
+    work : Path
+        Folder of the run: the store and a journal of what was really run (not answered from the cache).
+    """
+    if step not in STEPS:
+        msg = f"no step {step}"
+        raise DefectError(msg)
+    started = time.perf_counter()
+    result = STEPS[step](ArrayStore(work / "arrays"), payload)
+    _journal(work, step, payload.get("index"), time.perf_counter() - started)
+    return result
+
+
+def _journal(work: Path, step: str, index: int | None, seconds: float) -> None:
+    entry = {"step": step, "index": index, "seconds": round(seconds, 3), "pid": os.getpid()}
+    with (work / "journal.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(entry) + "\n")
+
+
+def _site(payload: Document) -> SiteProfile:
+    return load_site(Path(payload["site"]))
+
+
+def _camera(point: StudyTimePoint, site: SiteProfile) -> CameraProfile:
+    return camera_for(point.spect, site)
+
+
+def _ingest(store: ArrayStore, payload: Document) -> Document:
+    study = ingest(
+        [Path(path) for path in payload["studies"]], _site(payload), load_cycle_form(Path(payload["cycle_form"]))
+    )
+    return artefacts.study_document(store, study)
+
+
+def _quantify(store: ArrayStore, payload: Document) -> Document:
+    point = artefacts.time_point_from(store, payload["study"], payload["index"])
+    administration = artefacts.administration_from(payload["study"]["administration"])
+    site = _site(payload)
+    activity = quantify(point, _camera(point, site), load_nuclide(administration.radionuclide), administration)
+    return {"activity": artefacts.map_document(store, activity), "total_activity_bq": total_activity_bq(activity)}
+
+
+def _register(store: ArrayStore, payload: Document) -> Document:
+    index, study = payload["index"], payload["study"]
+    activity = artefacts.activity_from(store, payload["activity"]["activity"])
+    reference = artefacts.time_point_from(store, study, 0)
+    if index == 0:
+        return {"activity": artefacts.map_document(store, activity), "registration": None}
+    moving = artefacts.time_point_from(store, study, index)
+    registration = register_to_reference(reference.ct, moving.ct)
+    aligned = onto_reference(activity, reference.spect.grid, registration)
+    return {
+        "activity": artefacts.map_document(store, aligned),
+        "registration": _registration_document(registration, reference, moving),
+    }
+
+
+def _registration_document(registration: Registration, reference: StudyTimePoint, moving: StudyTimePoint) -> Document:
+    return {
+        "from": moving.ct.series_uid,
+        "to": reference.ct.series_uid,
+        "quality": registration.quality,
+        "value": registration.value,
+        "accepted": registration.accepted,
+        "motion_mm": registration.motion_mm,
+        "identity_kept": registration.identity_kept,
+        "gate": registration.gate,
+        "transform_lps_mm": np.asarray(registration.transform_mm).tolist(),
+    }
+
+
+def _segment(store: ArrayStore, payload: Document) -> Document:
+    reference = artefacts.time_point_from(store, payload["study"], 0)
+    activity = artefacts.activity_from(store, payload["aligned"][0]["activity"])
+    contours = [Path(path) for path in payload["contours"]]
+    found = delineate(reference.ct.ct, activity, _site(payload).density_curve, contours)
+    return {
+        "segmentation": artefacts.segmentation_document(store, found.segmentation),
+        "contour_density": artefacts.map_document(store, found.contour_density),
+        "spect_density": artefacts.map_document(store, found.spect_density),
+        "fraction": store.put_array(found.fraction),
+        "body_fraction": store.put_array(found.body_fraction),
+        "flags": [vars(flag) for flag in found.flags],
+    }
+
+
+def delineation_from(store: ArrayStore, document: Document) -> Delineation:
+    """Return the delineation of a document of the step ``segment``."""
+    return Delineation(
+        artefacts.segmentation_from(store, document["segmentation"]),
+        artefacts.density_from(store, document["contour_density"]),
+        artefacts.density_from(store, document["spect_density"]),
+        store.get_array(document["fraction"]),
+        store.get_array(document["body_fraction"]),
+        flags_from(document["flags"]),
+    )
+
+
+def flags_from(documents: list[Document]) -> tuple[Flag, ...]:
+    """Return the flags of a document."""
+    return tuple(Flag(**entry) for entry in documents)
+
+
+def _integrate(store: ArrayStore, payload: Document) -> Document:
+    point = artefacts.time_point_from(store, payload["study"], 0)
+    administration = artefacts.administration_from(payload["study"]["administration"])
+    site = _site(payload)
+    found = integrate(
+        [artefacts.activity_from(store, aligned["activity"]) for aligned in payload["aligned"]],
+        artefacts.timings_from(payload["study"]),
+        delineation_from(store, payload["segmented"]),
+        _camera(point, site),
+        site,
+        load_nuclide(administration.radionuclide),
+    )
+    return {
+        "regions": [_kinetics_document(region) for region in found.regions],
+        "tia": artefacts.map_document(store, found.tia),
+        "fwhm_mm": found.fwhm_mm,
+        "flags": [vars(flag) for flag in found.flags],
+    }
+
+
+def _kinetics_document(kinetics: RegionKinetics) -> Document:
+    return {
+        "region": vars(kinetics.region),
+        "measured_bq": kinetics.measured_bq.tolist(),
+        "activity_bq": kinetics.activity_bq.tolist(),
+        "recovery_coefficient": kinetics.recovery_coefficient,
+        "estimate": estimate_document(kinetics.estimate),
+    }
+
+
+def integration_from(store: ArrayStore, document: Document) -> Integration:
+    """Return the integration of a document of the step ``integrate``."""
+    regions = tuple(
+        RegionKinetics(
+            artefacts.region_from(entry["region"]),
+            np.array(entry["measured_bq"]),
+            np.array(entry["activity_bq"]),
+            entry["recovery_coefficient"],
+            estimate_from(entry["estimate"]),
+        )
+        for entry in document["regions"]
+    )
+    tia = artefacts.tia_from(store, document["tia"])
+    return Integration(regions, tia, document["fwhm_mm"], flags_from(document["flags"]))
+
+
+def _dose(store: ArrayStore, payload: Document) -> Document:
+    point = artefacts.time_point_from(store, payload["study"], 0)
+    administration = artefacts.administration_from(payload["study"]["administration"])
+    site = _site(payload)
+    return compute_doses(
+        store,
+        DoseInput(
+            administration,
+            artefacts.timings_from(payload["study"]),
+            delineation_from(store, payload["segmented"]),
+            integration_from(store, payload["integrated"]),
+            load_blood(Path(payload["blood"])) if payload["blood"] else None,
+            _camera(point, site),
+            site,
+            load_nuclide(administration.radionuclide),
+            load_point_kernel(administration.radionuclide),
+            backend_or_refuse(payload["backend"]),
+            payload["engine"],
+        ),
+    )
+
+
+STEPS: dict[str, Callable[[ArrayStore, Document], Document]] = {
+    "ingest": _ingest,
+    "quantify": _quantify,
+    "register": _register,
+    "segment": _segment,
+    "integrate": _integrate,
+    "dose": _dose,
+    "file": lambda _store, payload: file_cycle(payload, _site(payload)),
+    "report": deliver,
+}
