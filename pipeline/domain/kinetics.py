@@ -63,6 +63,11 @@ class TimeActivityCurve:
         object.__setattr__(self, "activity_bq", frozen_array(activity))
         object.__setattr__(self, "sigma_bq", None if sigma is None else frozen_array(sigma))
 
+    def part(self, first: int) -> TimeActivityCurve:
+        """Return the curve from the point with index ``first`` on."""
+        sigma = None if self.sigma_bq is None else self.sigma_bq[first:]
+        return TimeActivityCurve(self.time_s[first:], self.activity_bq[first:], sigma)
+
 
 @dataclass(frozen=True, eq=False)
 class TiaEstimate:

@@ -1,0 +1,304 @@
+"""Weighted least-squares fits of one to three exponentials, with bounded rates.
+
+Time is scaled by the last time and activity by the largest value, so that tolerances are relative.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq, least_squares, nnls
+
+from pipeline.errors import require
+from pipeline.physics.exponentials import ExponentialSum, fisher_covariance
+from pipeline.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from pipeline.domain.kinetics import TimeActivityCurve
+    from pipeline.domain.nuclide import Radionuclide
+
+    Vector = NDArray[np.float64]
+
+# Clinical specification 3.3: effective half-life of an organ from 10 h to the physical one. Of a short-lived nuclide
+# 10 h may exceed the physical half-life, so at most a quarter of that. Project choice.
+SHORTEST_HALF_LIFE_S = 10.0 * SECONDS_PER_HOUR
+SHORTEST_OF_PHYSICAL = 0.25
+# Faster components (distribution in blood) down to 6 min. Project choice.
+SHORTEST_COMPONENT_S = 0.1 * SECONDS_PER_HOUR
+RATE_SCAN = 97
+COMPONENT_SCAN = 14
+REWEIGHTINGS = 60
+ROOT_TOLERANCE = 4.0 * float(np.finfo(np.float64).eps)
+WEIGHT_FLOOR = 1e-9
+
+
+@dataclass(frozen=True)
+class RateBounds:
+    """Allowed rates: of the slowest (or only) component, and of all faster ones."""
+
+    slowest_per_s: float
+    fastest_per_s: float
+    fastest_component_per_s: float
+
+
+def rate_bounds(nuclide: Radionuclide) -> RateBounds:
+    """Return the bounds of the effective rate constant: washout is never slower than physical decay."""
+    shortest_s = min(SHORTEST_HALF_LIFE_S, SHORTEST_OF_PHYSICAL * nuclide.half_life_s)
+    return RateBounds(
+        nuclide.decay_constant_per_s,
+        math.log(2.0) / shortest_s,
+        math.log(2.0) / min(SHORTEST_COMPONENT_S, shortest_s / 10.0),
+    )
+
+
+def fit_mono(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float) -> ExponentialSum:
+    """Return the bounded weighted fit of A exp(-lambda t).
+
+    With measured sigmas the weights are 1/sigma2; without, the error is ``relative_error`` of the *fitted* activity
+    and the weights are iterated to their fixed point (clinical specification 3.3), which here has a closed form.
+
+    Parameters
+    ----------
+    curve : TimeActivityCurve
+        Two points or more.
+    bounds : RateBounds
+    relative_error : float
+        One sigma, used where the curve has none.
+
+    Returns
+    -------
+    ExponentialSum
+
+    Raises
+    ------
+    RefusalError
+        ``CURVE_NOT_POSITIVE``.
+    """
+    scale_s, scale_bq = float(curve.time_s[-1]), float(np.abs(curve.activity_bq).max()) or 1.0
+    time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
+    low, high = bounds.slowest_per_s * scale_s, bounds.fastest_per_s * scale_s
+    if curve.sigma_bq is None:
+        amplitude, rate = _mono_relative(time, activity, low, high)
+    else:
+        amplitude, rate = _mono_weighted(time, activity, (scale_bq / curve.sigma_bq) ** 2, low, high)
+    _require_positive(amplitude, curve)
+    return _finished(curve, np.array([amplitude * scale_bq]), np.array([rate / scale_s]), relative_error)
+
+
+def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float, components: int) -> ExponentialSum:
+    """Return the bounded weighted fit of two or three exponentials that is nowhere negative.
+
+    Written as sum of c_k (e_k - e_k+1) with e_k = exp(-lambda_k t), slowest first, and c_k >= 0: all mixtures of
+    washout phases and of one uptake phase, and never below zero. Rates are scanned with the amplitudes by
+    non-negative least squares (Lawson, Hanson 1974), then all are refined together.
+
+    Parameters
+    ----------
+    curve : TimeActivityCurve
+        At least ``2 x components`` points.
+    bounds : RateBounds
+    relative_error : float
+    components : int
+
+    Returns
+    -------
+    ExponentialSum
+    """
+    scale_s, scale_bq = float(curve.time_s[-1]), float(np.abs(curve.activity_bq).max()) or 1.0
+    time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
+    measured = None if curve.sigma_bq is None else curve.sigma_bq / scale_bq
+    sigma = relative_error * np.maximum(np.abs(activity), 0.01) if measured is None else measured
+    sides = _component_bounds(bounds, scale_s, components)
+    steps, rates = _scan(time, activity, sigma, sides)
+    converged = False
+    for _ in range(REWEIGHTINGS):
+        steps, rates = _refined(time, activity, sigma, steps, rates, sides)
+        fitted = np.maximum(_basis(time, rates) @ steps, WEIGHT_FLOOR)
+        moved = measured is None and bool(np.abs(relative_error * fitted / sigma - 1.0).max() > 1e-11)
+        if not moved:
+            converged = True
+            break
+        sigma = relative_error * fitted
+    order = np.argsort(rates)
+    amplitude = np.diff(steps, prepend=0.0)[order]
+    _require_positive(float(steps[-1]), curve)
+    return _finished(curve, amplitude * scale_bq, rates[order] / scale_s, relative_error, converged=converged)
+
+
+def prior_fit(
+    curve: TimeActivityCurve, half_life_s: float, half_life_sigma_s: float, relative_error: float
+) -> ExponentialSum:
+    """Return the exponential through one point with a half-life known beforehand.
+
+    Its integral is A(t) exp(k t)/k; Madsen et al., Med Phys 2018;45:2318. The covariance carries both errors, so
+    that the integral has the relative error (k t - 1) u(T)/T beside that of the point.
+
+    Parameters
+    ----------
+    curve : TimeActivityCurve
+        One point.
+    half_life_s, half_life_sigma_s : float
+    relative_error : float
+
+    Returns
+    -------
+    ExponentialSum
+    """
+    rate, time_s = math.log(2.0) / half_life_s, float(curve.time_s[0])
+    amplitude = float(curve.activity_bq[0]) * math.exp(rate * time_s)
+    _require_positive(amplitude, curve)
+    point = float(fitted_sigma(curve, curve.activity_bq, relative_error)[0] / curve.activity_bq[0])
+    rate_sigma = rate * half_life_sigma_s / half_life_s
+    common = amplitude * time_s * rate_sigma**2
+    variance = (amplitude * point) ** 2 + (amplitude * time_s * rate_sigma) ** 2
+    covariance = np.array([[variance, common], [common, rate_sigma**2]])
+    return ExponentialSum(np.array([amplitude]), np.array([rate]), covariance)
+
+
+def aicc(curve: TimeActivityCurve, fit: ExponentialSum, relative_error: float) -> float:
+    """Return the corrected Akaike information of a fit; infinite without the degrees of freedom for it.
+
+    -2 ln L + 2 k + 2 k (k + 1)/(n - k - 1) with normal errors of known sigma; Burnham, Anderson, Model Selection and
+    Multimodel Inference, 2002.
+
+    Parameters
+    ----------
+    curve : TimeActivityCurve
+    fit : ExponentialSum
+    relative_error : float
+
+    Returns
+    -------
+    float
+    """
+    points, parameters = curve.time_s.size, 2 * fit.rate_per_s.size
+    free = points - parameters - 1
+    fitted = fit.values(curve.time_s)
+    sigma = fitted_sigma(curve, fitted, relative_error)
+    deviance = float(np.sum(((curve.activity_bq - fitted) / sigma) ** 2 + 2.0 * np.log(sigma)))
+    penalty = 2.0 * parameters * (parameters + 1) / free if free > 0 else (0.0 if parameters == 2 else math.inf)
+    return deviance + 2.0 * parameters + penalty
+
+
+def fitted_sigma(curve: TimeActivityCurve, fitted_bq: Vector, relative_error: float) -> Vector:
+    """Return the sigmas a fit stands on: the measured ones, or the relative error of the fitted activity."""
+    if curve.sigma_bq is not None:
+        return np.asarray(curve.sigma_bq)
+    return np.asarray(relative_error * np.maximum(np.abs(fitted_bq), WEIGHT_FLOOR * np.abs(fitted_bq).max()))
+
+
+def _finished(
+    curve: TimeActivityCurve, amplitude: Vector, rate: Vector, relative_error: float, *, converged: bool = True
+) -> ExponentialSum:
+    fitted = np.exp(-np.outer(curve.time_s, rate)) @ amplitude
+    sigma = fitted_sigma(curve, fitted, relative_error)
+    return ExponentialSum(amplitude, rate, fisher_covariance(curve.time_s, amplitude, rate, sigma), converged)
+
+
+def _require_positive(amplitude: float, curve: TimeActivityCurve) -> None:
+    require(
+        amplitude > 0.0,
+        "CURVE_NOT_POSITIVE",
+        found=f"activities {curve.activity_bq.tolist()}, whose best exponential is not positive",
+        needed="a region that holds activity",
+        do="check the region's contour, or leave the region out",
+        where="curve",
+    )
+
+
+def _mono_relative(time: Vector, activity: Vector, low: float, high: float) -> tuple[float, float]:
+    # With weights 1/f2 the normal equations become A = mean(y e^(lambda t)) and sum (t - mean t) y e^(lambda t) = 0.
+    # For y >= 0 the sum has one sign change in its coefficients, so one root (Descartes' rule for exponential sums).
+    offset = time - time.mean()
+
+    def slope(rate: float) -> float:
+        return float(np.sum(offset * activity * np.exp(rate * (time - 1.0))))
+
+    rate = _bounded_root(slope, low, high)
+    return float(np.mean(activity * np.exp(rate * time))), rate
+
+
+def _mono_weighted(time: Vector, activity: Vector, weight: Vector, low: float, high: float) -> tuple[float, float]:
+    # Variable projection: the amplitude is closed form in the rate, so one dimension is left; scanned, because the
+    # sum of squares may have more than one minimum, then refined at the zero of its derivative.
+    def amplitude_at(rate: float) -> float:
+        shape = np.exp(-rate * time)
+        return float(np.sum(weight * activity * shape) / np.sum(weight * shape**2))
+
+    def cost(rate: float) -> float:
+        return float(np.sum(weight * (activity - max(amplitude_at(rate), 0.0) * np.exp(-rate * time)) ** 2))
+
+    def slope(rate: float) -> float:
+        shape, amplitude = np.exp(-rate * time), amplitude_at(rate)
+        return float(amplitude * np.sum(weight * (activity - amplitude * shape) * time * shape))
+
+    rates = np.geomspace(low, high, RATE_SCAN)
+    best = int(np.argmin([cost(rate) for rate in rates]))
+    rate = _bounded_root(slope, float(rates[max(best - 1, 0)]), float(rates[min(best + 1, RATE_SCAN - 1)]))
+    return amplitude_at(rate), rate
+
+
+def _bounded_root(slope: Callable[[float], float], low: float, high: float) -> float:
+    # ``slope`` rises through zero at the optimum; without a change of sign the optimum is the bound.
+    if slope(low) >= 0.0:
+        return low
+    if slope(high) <= 0.0:
+        return high
+    return float(brentq(slope, low, high, xtol=1e-15, rtol=ROOT_TOLERANCE))
+
+
+def _component_bounds(bounds: RateBounds, scale_s: float, components: int) -> tuple[Vector, Vector]:
+    low = np.full(components, bounds.slowest_per_s * scale_s)
+    high = np.full(components, bounds.fastest_component_per_s * scale_s)
+    high[0] = bounds.fastest_per_s * scale_s
+    return low, high
+
+
+def _basis(time: Vector, rates: Vector) -> Vector:
+    shape = np.exp(-np.outer(time, rates))
+    shape[:, :-1] -= shape[:, 1:].copy()
+    return shape
+
+
+def _scan(time: Vector, activity: Vector, sigma: Vector, sides: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+    slow = np.geomspace(sides[0][0], sides[1][0], COMPONENT_SCAN)
+    fast = np.geomspace(sides[0][-1], sides[1][-1], COMPONENT_SCAN + 1)
+    best: tuple[float, Vector, Vector] = (math.inf, np.zeros(sides[0].size), sides[0])
+    for first, *others in itertools.product(slow, *[fast] * (sides[0].size - 1)):
+        rates = np.array([first, *others])
+        if (np.diff(rates) <= 0.05 * rates[:-1]).any():
+            continue
+        steps, cost = nnls(_basis(time, rates) / sigma[:, None], activity / sigma)
+        if cost < best[0]:
+            best = (float(cost), steps, rates)
+    return best[1], best[2]
+
+
+def _refined(
+    time: Vector, activity: Vector, sigma: Vector, steps: Vector, rates: Vector, sides: tuple[Vector, Vector]
+) -> tuple[Vector, Vector]:
+    count = rates.size
+
+    def residual(parameters: Vector) -> Vector:
+        return np.asarray((_basis(time, np.exp(parameters[count:])) @ parameters[:count] - activity) / sigma)
+
+    def jacobian(parameters: Vector) -> Vector:
+        rate = np.exp(parameters[count:])
+        per_rate = -np.outer(time, rate) * np.exp(-np.outer(time, rate)) * np.diff(parameters[:count], prepend=0.0)
+        return np.asarray(np.hstack([_basis(time, rate), per_rate]) / sigma[:, None])
+
+    low = np.concatenate([np.zeros(count), np.log(sides[0]) - 1e-12])
+    high = np.concatenate([np.full(count, np.inf), np.log(sides[1]) + 1e-12])
+    start = np.clip(np.concatenate([steps, np.log(rates)]), low + 1e-13, high - 1e-13)
+    found = least_squares(
+        residual, start, jac=jacobian, bounds=(low, high), x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15
+    )
+    return found.x[:count], np.clip(np.exp(found.x[count:]), sides[0], sides[1])
