@@ -40,6 +40,8 @@ GAUSS_POINTS = 4
 TABLE_STEP_MM = 0.25
 SMOOTHING_MM = 1.0
 MAX_SPACING_MM = 50.0
+# Where electrons end and their bremsstrahlung begins: it takes 4e-6 (Lu-177) to 4e-5 (Y-90) of their energy per mm.
+ELECTRON_END_PER_MM = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +121,31 @@ def with_energies_of(point_kernel: PointKernel, nuclide: Radionuclide) -> PointK
     )
 
 
-def energy_radius_mm(edges_mm: Floats, mev_per_shell: Floats, fraction: float) -> float:
-    """Return the radius within which ``fraction`` of the energy is deposited."""
-    cumulated = np.concatenate([[0.0], np.cumsum(mev_per_shell)])
-    return float(np.interp(fraction * cumulated[-1], cumulated, edges_mm))
+def electron_range_mm(point_kernel: PointKernel) -> float:
+    """Return the radius that the electrons reach: beyond it, each mm takes less than a thousandth of their energy."""
+    per_mm = point_kernel.electron_mev_per_shell / np.diff(point_kernel.edges_mm)
+    reached = np.flatnonzero(per_mm > ELECTRON_END_PER_MM * point_kernel.electron_mev)
+    return float(point_kernel.edges_mm[reached[-1] + 1]) if reached.size else 0.0
+
+
+def with_bremsstrahlung_as_photons(point_kernel: PointKernel) -> PointKernel:
+    """Return the kernel with what electrons deposit beyond their range (bremsstrahlung) moved to the photons.
+
+    What is left as electrons is short, so that it may be scaled by the density of the absorbing voxel.
+    """
+    beyond = point_kernel.edges_mm[1:] > electron_range_mm(point_kernel)
+    moved = np.where(beyond, point_kernel.electron_mev_per_shell, 0.0)
+    return replace(
+        point_kernel,
+        electron_mev_per_shell=point_kernel.electron_mev_per_shell - moved,
+        photon_mev_per_shell=point_kernel.photon_mev_per_shell + moved,
+    )
+
+
+def electron_reach(point_kernel: PointKernel, spacing_mm: Triple) -> Steps:
+    """Return how many voxels the electrons reach along each axis."""
+    z, y, x = (int(np.ceil(electron_range_mm(point_kernel) / side)) for side in spacing_mm)
+    return (z, y, x)
 
 
 def voxel_s_values(point_kernel: PointKernel, spacing_mm: Triple, extent: Steps) -> DoseKernel:
