@@ -61,7 +61,14 @@ def walk(request: Document, records: str, out: str, execute: Execute, announce: 
     segmented = run("segment", {"study": study, "aligned": aligned})
     integrated = run("integrate", {"study": study, "aligned": aligned, "segmented": segmented})
     dosed = run("dose", {"study": study, "segmented": segmented, "integrated": integrated})
-    parts = {"study": study, "aligned": aligned, "segmented": segmented, "integrated": integrated, "dosed": dosed}
+    parts = {
+        "study": study,
+        "activities": activities,
+        "aligned": aligned,
+        "segmented": segmented,
+        "integrated": integrated,
+        "dosed": dosed,
+    }
     filed = run("file", parts | {"records": records})
     run("report", parts | {"records": records, "filed": filed, "out": out})
     return filed

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
-from pipeline.domain.maps import ActivityMap, TiaMap
+from pipeline.domain.maps import TiaMap
 from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.domain.maps import ActivityMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
     from pipeline.settings import SiteProfile
@@ -88,20 +89,17 @@ def integrate(
         measured[:, :-1], measured[:, -1], delineation.fraction, activities[0].grid.spacing_mm, fwhm_mm
     )
     regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide)
-    middle = [at_middle_map(a, nuclide, t) for a, t in zip(activities, timings, strict=True)]
-    voxel_tia = tia_map(
-        middle,
+    voxels = tia_map(
+        activities,
         [timing.middle_delay_s for timing in timings],
         nuclide,
+        acquisition_duration_s=[timing.acquisition_duration_s for timing in timings],
         mask=delineation.body_fraction > 0,
+        relative_error=site.relative_error_without_sigma,
+        head_rule=site.head_rule,
+        tail_rule=site.tail_rule,
     )
-    return Integration(regions, voxel_tia, fwhm_mm, flags)
-
-
-def at_middle_map(activity: ActivityMap, nuclide: Radionuclide, timing: TimePointTiming) -> ActivityMap:
-    """Return the map at the middle of its acquisition (see :mod:`pipeline.physics.decay` for why)."""
-    factor = middle_factor(nuclide, timing.acquisition_duration_s)
-    return ActivityMap(activity.grid, np.asarray(activity.activity_bq_per_ml) * np.float32(factor))
+    return Integration(regions, voxels.tia, fwhm_mm, flags)
 
 
 def _fit_regions(

@@ -1,0 +1,92 @@
+"""The result document of one cycle, from the results of its steps (`INTERFACE`: schema_version 1.0)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.domain.provenance import content_hash
+
+Document = dict[str, Any]
+
+SCHEMA_VERSION = "1.0"
+
+
+def assemble(payload: Document, settings_hash: str, created_at: str) -> Document:
+    """Return the result document without its decision.
+
+    Parameters
+    ----------
+    payload : dict
+        The request and the results of the steps study, aligned, segmented, integrated and dosed.
+    settings_hash : str
+        Of the site profile the run used.
+    created_at : str
+        ISO 8601 with offset.
+    """
+    administration = payload["study"]["administration"]
+    dosed = payload["dosed"]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "patient_key": administration["patient_key"],
+        "cycle": administration["cycle"],
+        "administration": {key: administration[key] for key in ("activity_bq", "start", "radionuclide")}
+        | {key: administration[key] for key in ("weight_kg", "height_cm", "sex") if administration[key] is not None},
+        "time_points": time_points(payload),
+        "registration": [a["registration"] for a in payload["aligned"] if a["registration"]],
+        "regions": dosed["regions"],
+        "second_check": dosed["second_check"],
+        "tumour_burden": dosed["tumour_burden"],
+        "flags": unique_flags(payload),
+        "provenance": provenance(payload, settings_hash, created_at),
+    }
+
+
+def time_points(payload: Document) -> list[Document]:
+    """Return each time point with its SPECT series, delay and total activity in the field."""
+    return [
+        {
+            "series_uid": point["spect"]["series_uid"],
+            "ct_series_uid": point["ct"]["series_uid"],
+            "acquisition_start": point["timing"]["acquisition_start"],
+            "acquisition_duration_s": point["timing"]["acquisition_duration_s"],
+            "delay_s": point["timing"]["delay_s"],
+            "dialect": point["spect"]["dialect"],
+            "total_activity_bq": quantified["total_activity_bq"],
+            "notes": list(point["spect"]["notes"]),
+        }
+        for point, quantified in zip(payload["study"]["time_points"], payload["activities"], strict=True)
+    ]
+
+
+def unique_flags(payload: Document) -> list[Document]:
+    """Return the flags of all steps, each once, the gravest first."""
+    gravity = {"BLOCK": 0, "WARN": 1, "INFO": 2}
+    steps = (payload["segmented"], payload["integrated"], payload["dosed"])
+    flags = {content_hash(flag): flag for step in steps for flag in step["flags"]}
+    return sorted(flags.values(), key=lambda f: (gravity[f["level"]], f["code"], f["region"] or ""))
+
+
+def provenance(payload: Document, settings_hash: str, created_at: str) -> Document:
+    """Return where the result came from: code, settings, every input series with its hash, engine, backend."""
+    series = [point[kind] for point in payload["study"]["time_points"] for kind in ("spect", "ct")]
+    dosed = payload["dosed"]
+    return {
+        "code_version": payload["code_version"],
+        "settings_hash": settings_hash,
+        "inputs": [{"series_uid": s["series_uid"], "sha256": s["input_sha256"]} for s in series],
+        "fingerprint": payload["fingerprint"],
+        "engine": dosed["engine"],
+        "engine_method": dosed["engine_method"],
+        "backend": dosed["backend"],
+        "backend_fallback": dosed["backend_fallback"],
+        "dtype": dosed["dtype"],
+        "decay_data": dosed["decay_data"],
+        "total_energy_j": dosed["total_energy_j"],
+        "recovery_fwhm_mm": payload["integrated"]["fwhm_mm"],
+        "created_at": created_at,
+    }
+
+
+def idempotency_key(payload: Document) -> str:
+    """Return the key under which the same inputs, settings, engine and code file once (the backend is no part)."""
+    return content_hash({name: payload[name] for name in ("fingerprint", "code_version", "engine")})
