@@ -160,8 +160,8 @@ def model_region_doses(
     Notes
     -----
     Electron energy leaves a mask through its voxels' faces: a staircase has up to 1.5 times the surface of the smooth
-    organ, so the self dose of a smooth organ is low by up to half of the escaping part (177Lu: 0.3 % at 100 g, 0.5 % at 10 g,
-    1.2 % at 1 g).
+    organ, so the self dose of a smooth organ is low by up to half of the escaping part (177Lu: 0.3 % at 100 g, 0.5 % at
+    10 g, 1.2 % at 1 g).
     """
     labels = [int(label) for label in region_labels]
     tia = np.asarray(tia_bq_s, dtype=np.float64)
