@@ -230,7 +230,8 @@ def planar_method_missing() -> Flag:
         "MARROW_PLANAR_UNAVAILABLE",
         "BLOCK",
         'marrow.limit_method is "blood_planar", which needs a series of planar whole-body scans; these are not '
-        "read: found none, needed the planar marrow dose. File it from your own system, or set another method and its limit",
+        "read: found none, needed the planar marrow dose. File it from your own system, or set another method and its "
+        "limit",
         "marrow",
     )
 
