@@ -24,6 +24,7 @@ RULE: Final = "#C9D1D8"
 PALE: Final = "#F2F5F7"
 ACCENT: Final = "#17567A"
 WHITE: Final = "#FFFFFF"
+DRAFT: Final = "#D5DBE0"
 
 OUTCOME_COLOURS: Final = {"GIVE": "#0B6E69", "WAIT": "#9A6200", "REFER": "#5A4A96", "STOP": "#A8261C"}
 OUTCOME_PALE: Final = {"GIVE": "#E6F2F1", "WAIT": "#FBF1DF", "REFER": "#EEEBF6", "STOP": "#F9E7E5"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.domain.geometry import Grid
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class DisplayFrame:
     turned: tuple[int, ...]
     spacing_mm: tuple[float, float, float]
 
-    def arrange(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def arrange(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Return the array with axes (superior, posterior, left), each rising that way."""
         return np.flip(np.transpose(array, self.order), axis=self.turned)
 
@@ -116,11 +118,11 @@ class View:
     edges: tuple[str, str, str, str]
     axis: int
 
-    def cut(self, arranged: NDArray[np.generic], index: int) -> NDArray[np.generic]:
+    def cut(self, arranged: NDArray[Scalar], index: int) -> NDArray[Scalar]:
         """Return one plane of an arranged (S, P, L) array as a picture."""
         return self.upright(np.take(arranged, index, axis=self.axis))
 
-    def upright(self, plane: NDArray[np.generic]) -> NDArray[np.generic]:
+    def upright(self, plane: NDArray[Scalar]) -> NDArray[Scalar]:
         """Turn a plane (the remaining axes in order) so that row 0 is the top of the picture."""
         return plane if self.axis == 0 else plane[::-1]
 
@@ -137,12 +139,10 @@ def views_of(frame: DisplayFrame) -> tuple[View, View, View]:
 
 def centre_index(
     regions: Sequence[Mapping[str, Any]], volumes: ReportVolumes, frame: DisplayFrame
-) -> tuple[int, int, int] | None:
-    """Return the arranged index of the mean centroid of ``regions``; None where none has a centroid."""
-    points = [region["centroid_lps_mm"] for region in regions if region.get("centroid_lps_mm")]
-    if not points:
-        return None
-    index = volumes.grid.to_index(np.mean(np.asarray(points, dtype=np.float64), axis=0))
+) -> tuple[int, int, int]:
+    """Return the arranged index of the mean centroid of ``regions``, each of which has one."""
+    points = np.asarray([region["centroid_lps_mm"] for region in regions], dtype=np.float64)
+    index = volumes.grid.to_index(points.mean(axis=0))
     return frame.place([float(value) for value in index], volumes.grid.shape)
 
 
