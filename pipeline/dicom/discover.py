@@ -1,0 +1,232 @@
+"""Which files belong together and what each series is, from quick header reads."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pydicom
+
+from pipeline.dicom.headers import (
+    CT_STORAGE,
+    ENHANCED_CT_STORAGE,
+    ENHANCED_PET_STORAGE,
+    NM_STORAGE,
+    PET_STORAGE,
+    READ_ERRORS,
+    corrupt,
+    frame_count,
+    lenient,
+    number,
+    text,
+    texts,
+)
+from pipeline.dicom.radionuclide import LU_177, nuclide_evidence
+from pipeline.dicom.timing import acquired_at
+from pipeline.errors import RefusalError, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from pydicom.dataset import Dataset
+
+SeriesKind = Literal["spect", "ct", "pet", "planar", "projections", "seg", "rtstruct", "other"]
+
+_SEGMENTATIONS = {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5", "1.2.840.10008.5.1.4.1.1.66.7"}
+_RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_DIRECTORY = "1.2.840.10008.1.3.10"
+# Image Type value 3 of the NM image module, DICOM PS3.3 C.8.4.9.1.1.
+_NM_KINDS: dict[str, SeriesKind] = {
+    "RECON TOMO": "spect",
+    "RECON GATED TOMO": "spect",
+    "TOMO": "projections",
+    "GATED TOMO": "projections",
+    "STATIC": "planar",
+    "WHOLE BODY": "planar",
+    "DYNAMIC": "planar",
+    "GATED": "planar",
+}
+_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "ImageType",
+    "PatientID", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "TimezoneOffsetFromUTC", "Rows",
+    "Columns", "NumberOfFrames", "BitsAllocated", "SamplesPerPixel", "RadiopharmaceuticalInformationSequence",
+    "EnergyWindowRangeSequence", "EnergyWindowInformationSequence",
+]  # fmt: skip
+_UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
+
+
+@dataclass(frozen=True)
+class SeriesFiles:
+    """The files of one series.
+
+    Attributes
+    ----------
+    series_uid, study_uid, sop_class_uid, frame_of_reference_uid : str
+    kind : str
+        By SOP class, image type and nuclide, never by Modality.
+    paths : tuple of Path
+    patient_digests : tuple of str
+        SHA-256 of every Patient ID in the files, to compare and never to show.
+    acquired_at : datetime or None
+        Earliest start of an acquisition; aware where the header has an offset.
+    problem : RefusalError or None
+        Why a file of the series may not be used at all.
+    """
+
+    series_uid: str
+    study_uid: str
+    sop_class_uid: str
+    frame_of_reference_uid: str
+    kind: SeriesKind
+    paths: tuple[Path, ...]
+    patient_digests: tuple[str, ...]
+    acquired_at: datetime | None
+    problem: RefusalError | None = None
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a set of paths holds.
+
+    Attributes
+    ----------
+    series : tuple of SeriesFiles
+    unreadable : tuple of RefusalError
+        DICOM files whose header cannot be read.
+    skipped : int
+        Files that are not DICOM.
+    """
+
+    series: tuple[SeriesFiles, ...]
+    unreadable: tuple[RefusalError, ...]
+    skipped: int
+
+
+def discover(paths: Sequence[Path]) -> tuple[SeriesFiles, ...]:
+    """Return the series in files and folders (searched recursively).
+
+    Raises
+    ------
+    RefusalError
+        ``PATH_NOT_FOUND``; ``DICOM_CORRUPT`` with the name of a truncated or damaged file.
+    """
+    found = scan(paths)
+    for problem in (*found.unreadable, *(series.problem for series in found.series)):
+        if problem is not None:
+            raise problem
+    return found.series
+
+
+def scan(paths: Sequence[Path]) -> Discovery:
+    """Return the series in files and folders with everything that is wrong with them, refusing only a missing path."""
+    groups: dict[tuple[str, SeriesKind], list[tuple[Path, Dataset]]] = {}
+    unreadable: list[RefusalError] = []
+    skipped = 0
+    for path in _files(paths):
+        try:
+            header = _header(path)
+        except RefusalError as error:
+            unreadable.append(error)
+            continue
+        if header is None:
+            skipped += 1
+            continue
+        groups.setdefault((text(header, "SeriesInstanceUID"), kind_of(header)), []).append((path, header))
+    return Discovery(tuple(_series(kind, files) for (_, kind), files in groups.items()), tuple(unreadable), skipped)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for path in paths:
+        require(
+            path.exists(),
+            "PATH_NOT_FOUND",
+            found="nothing at this path",
+            needed="a file or folder of DICOM",
+            do="check the path",
+            where=path.name,
+        )
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+def _header(path: Path) -> Dataset | None:
+    """Read what grouping needs; None for a file that is not DICOM."""
+    try:
+        if not _looks_like_dicom(path):
+            return None
+        with lenient():
+            header = pydicom.dcmread(path, specific_tags=_TAGS, stop_before_pixels=True, force=True)
+    except READ_ERRORS as error:
+        raise corrupt(path, f"{type(error).__name__} while reading the header") from error
+    if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
+        return None
+    if not text(header, "SOPClassUID") or not text(header, "SeriesInstanceUID"):
+        raise corrupt(path, "no SOP class or no series UID in the header")
+    return header
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    with path.open("rb") as stream:
+        start = stream.read(132)
+    magic = start[128:132] == b"DICM"
+    # Old files begin with group 0008 at once; a name that ends in .dcm promises DICOM.
+    return magic or start[:2] == b"\x08\x00" or path.suffix.lower() in {".dcm", ".ima"}
+
+
+def kind_of(header: Dataset) -> SeriesKind:
+    """Return the kind of a series by SOP class and image type."""
+    sop_class, image_type = text(header, "SOPClassUID"), texts(header, "ImageType")
+    third = image_type[2].upper() if len(image_type) > 2 else ""
+    if sop_class == NM_STORAGE:
+        return _NM_KINDS.get(third, "other")
+    if sop_class in {PET_STORAGE, ENHANCED_PET_STORAGE}:
+        return "spect" if nuclide_evidence(header).name == LU_177 else "pet"
+    if sop_class in {CT_STORAGE, ENHANCED_CT_STORAGE}:
+        return "other" if "LOCALIZER" in image_type else "ct"
+    if sop_class in _SEGMENTATIONS:
+        return "seg"
+    if sop_class == _SECONDARY_CAPTURE and "EMISSION" in image_type and _NM_KINDS.get(third) == "planar":
+        return "planar"  # a planar scan that a converter wrapped as a picture
+    return "rtstruct" if sop_class == _RT_STRUCTURE_SET else "other"
+
+
+def _series(kind: SeriesKind, files: Sequence[tuple[Path, Dataset]]) -> SeriesFiles:
+    header = files[0][1]
+    moments = [moment for _, other in files if (moment := acquired_at(other)) is not None]
+    return SeriesFiles(
+        series_uid=text(header, "SeriesInstanceUID"),
+        study_uid=text(header, "StudyInstanceUID"),
+        sop_class_uid=text(header, "SOPClassUID"),
+        frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
+        kind=kind,
+        paths=tuple(path for path, _ in files),
+        patient_digests=_patients(files),
+        acquired_at=_earliest(moments),
+        problem=next((problem for path, other in files if (problem := _truncated(path, other))), None),
+    )
+
+
+def _earliest(moments: Sequence[datetime]) -> datetime | None:
+    return min(moments, key=lambda moment: moment.isoformat()) if moments else None
+
+
+def _patients(files: Sequence[tuple[Path, Dataset]]) -> tuple[str, ...]:
+    identifiers = {text(header, "PatientID") for _, header in files}
+    return tuple(sorted(hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers))
+
+
+def _truncated(path: Path, header: Dataset) -> RefusalError | None:
+    """Tell whether a file is too short for its uncompressed pixels."""
+    if header.file_meta.get("TransferSyntaxUID") not in _UNCOMPRESSED or not number(header, "Rows"):
+        return None
+    bits = frame_count(header) * (number(header, "SamplesPerPixel") or 1) * (number(header, "BitsAllocated") or 0)
+    needed = int((number(header, "Rows") or 0) * (number(header, "Columns") or 0) * bits / 8)
+    size = path.stat().st_size
+    return corrupt(path, f"{size} bytes, of which {needed} would be pixels") if size < needed else None
