@@ -1,0 +1,1 @@
+"""Migrations of the record's database, run by :mod:`pipeline.records.connection`."""

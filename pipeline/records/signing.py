@@ -1,0 +1,120 @@
+"""Who may sign what: DRAFT -> PHYSICIST_SIGNED -> PHYSICIAN_DECIDED (section 6.3 of the clinical specification)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pipeline.errors import RefusalError, require
+from pipeline.records.record import Signature
+
+if TYPE_CHECKING:
+    from pipeline.records.record import CycleVersion, Role
+
+MEANING: Final[dict[str, str]] = {
+    "physicist": "I have reviewed the absorbed doses of this version and answer for them.",
+    "physician": "I have reviewed the proposal for the next cycle and answer for the decision.",
+}
+
+
+@dataclass(frozen=True)
+class SignedVersion:
+    """A signature and the version it stands under; ``already_signed`` where it had stood there before."""
+
+    cycle: int
+    version: int
+    signature: Signature
+    already_signed: bool
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of the table ``signature``, without the patient."""
+        return {"cycle": self.cycle, "version": self.version, **asdict(self.signature)}
+
+
+def second_check_failed(document: dict[str, Any]) -> bool:
+    """Tell whether any independent second check of the result failed."""
+    return any(not check.get("passed") for check in document.get("second_check") or ())
+
+
+def concerns(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return what a signer must answer for in words: failed second checks and BLOCK flags."""
+    failed = [f"second check of {c.get('region')}" for c in document.get("second_check") or () if not c.get("passed")]
+    inside = [flag for region in document["regions"] for flag in region.get("flags") or () if isinstance(flag, dict)]
+    flags = [*(document.get("flags") or ()), *inside]
+    blocking = [str(flag.get("code")) for flag in flags if flag.get("level") == "BLOCK"]
+    return tuple(dict.fromkeys([*failed, *blocking]))
+
+
+def check_signature(version: CycleVersion | None, wish: dict[str, Any]) -> SignedVersion:
+    """Return the signature to keep: the one that stands already, or a new one that may be given.
+
+    Parameters
+    ----------
+    version : CycleVersion or None
+        The newest version of the cycle.
+    wish : dict
+        ``cycle``, ``role``, ``signed_by``, ``reason``, ``signed_at``, ``signed_at_local``.
+    """
+    role = _role(wish["role"])
+    if version is None:
+        raise RefusalError(
+            "CYCLE_UNKNOWN",
+            found=f"no filed cycle {wish['cycle']} of this patient",
+            needed="a filed cycle",
+            do="process the cycle first, or check its number",
+            where="cycle",
+        )
+    standing = version.signature_of(role)
+    if standing is not None:
+        return SignedVersion(version.cycle, version.version, standing, already_signed=True)
+    _check_new(version, role, wish)
+    signature = Signature(
+        role=role,
+        signed_by=wish["signed_by"],
+        meaning=MEANING[role],
+        reason=wish["reason"],
+        result_hash=version.result_hash,
+        signed_at=wish["signed_at"],
+        signed_at_local=wish["signed_at_local"],
+    )
+    return SignedVersion(version.cycle, version.version, signature, already_signed=False)
+
+
+def _role(role: str) -> Role:
+    require(
+        role in MEANING,
+        "ROLE_UNKNOWN",
+        found=f"role {role!r}",
+        needed="physicist (doses) or physician (decision)",
+        do="give --role physicist or --role physician",
+        where="role",
+    )
+    return cast("Role", role)
+
+
+def _check_new(version: CycleVersion, role: Role, wish: dict[str, Any]) -> None:
+    require(
+        0 < len(wish["signed_by"]) <= 200,
+        "SIGNER_MISSING",
+        found="no name, or one of more than 200 characters",
+        needed="the name of the person who signs",
+        do="give --by NAME",
+        where="by",
+    )
+    require(
+        role == "physicist" or version.signature_of("physicist") is not None,
+        "DOSE_NOT_SIGNED",
+        found=f"version {version.version} of cycle {version.cycle} without a physicist's signature",
+        needed="signed doses before a decision is signed",
+        do="let the physicist sign this version first",
+        where="role",
+    )
+    doubts = concerns(version.document)
+    require(
+        not doubts or bool(wish["reason"]),
+        "REASON_REQUIRED",
+        found=f"no reason, while these ask for one: {', '.join(doubts)}",
+        needed="a reason why the result may be used all the same",
+        do="give --reason TEXT, or correct the cause and process again",
+        where="reason",
+    )

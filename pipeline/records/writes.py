@@ -1,0 +1,135 @@
+"""What is written inside one transaction: a filed cycle, added entries, a signature, each with its audit entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from pipeline.errors import require
+from pipeline.records.audit import append_row
+from pipeline.records.schema import KEY_LENGTH, cycle_version, entry, patient, signature, site_settings
+from pipeline.records.signing import SignedVersion, check_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from pipeline.records.entries import EntryDraft
+    from pipeline.records.record import PatientRecord
+
+# Who is named in the audit log where the product files by itself.
+PRODUCT: Final = "prrt"
+
+
+@dataclass(frozen=True)
+class FiledVersion:
+    """Where a cycle's result is filed; ``created`` is False where the same key had been filed before."""
+
+    version: int
+    created: bool
+    result_hash: str
+
+
+@dataclass(frozen=True)
+class AddedEntries:
+    """Which entries were added and which were already there, in the order given."""
+
+    patient_created: bool
+    added: tuple[EntryDraft, ...]
+    already_there: tuple[EntryDraft, ...]
+
+
+def require_key(patient_key: str) -> None:
+    """Refuse an empty or overlong patient key."""
+    require(
+        0 < len(patient_key.strip()) == len(patient_key) <= KEY_LENGTH,
+        "PATIENT_KEY_INVALID",
+        found=f"a key of {len(patient_key)} characters, or blanks around it",
+        needed="a pseudonym of 1 to 200 characters without blanks around it",
+        do="correct the patient key",
+        where="patient_key",
+    )
+
+
+def identity_of(document: Mapping[str, Any]) -> tuple[str, int]:
+    patient_key, cycle = document.get("patient_key"), document.get("cycle")
+    usable = isinstance(patient_key, str) and isinstance(cycle, int) and cycle >= 1
+    usable = usable and isinstance(document.get("administration"), dict) and isinstance(document.get("regions"), list)
+    require(
+        usable,
+        "RESULT_INVALID",
+        found=f"a document with the keys {sorted(document)}, cycle {cycle!r}",
+        needed="a result document with patient_key, cycle from 1, administration and regions",
+        do="file the result document that process makes",
+        where="result document",
+    )
+    require_key(str(patient_key))
+    return str(patient_key), int(document["cycle"])
+
+
+def _make_patient(connection: Connection, patient_key: str, at: str, by: str) -> bool:
+    known = connection.execute(select(patient.c.patient_key).where(patient.c.patient_key == patient_key)).first()
+    if known is None:
+        row = {"patient_key": patient_key, "recorded_at": at}
+        append_row(connection, patient, row, at=at, who=by, action="create-patient")
+    return known is None
+
+
+def file_version(connection: Connection, row: dict[str, Any], settings: str) -> FiledVersion:
+    columns, at = cycle_version.c, row["recorded_at"]
+    same_cycle = (columns.patient_key == row["patient_key"]) & (columns.cycle == row["cycle"])
+    filed = connection.execute(
+        select(columns.version, columns.result_hash).where(
+            same_cycle, columns.idempotency_key == row["idempotency_key"]
+        )
+    ).first()
+    if filed is not None:
+        return FiledVersion(filed.version, created=False, result_hash=filed.result_hash)
+    _make_patient(connection, row["patient_key"], at, PRODUCT)
+    _keep_settings(connection, row["settings_hash"], settings, at)
+    newest = connection.execute(select(func.max(columns.version)).where(same_cycle)).scalar() or 0
+    filing = row | {"version": newest + 1}
+    append_row(connection, cycle_version, filing, at=at, who=PRODUCT, action="file-cycle")
+    return FiledVersion(newest + 1, created=True, result_hash=row["result_hash"])
+
+
+def _keep_settings(connection: Connection, settings_hash: str, document: str, at: str) -> None:
+    columns = site_settings.c
+    known = connection.execute(select(columns.settings_hash).where(columns.settings_hash == settings_hash)).first()
+    if known is None:
+        row = {"settings_hash": settings_hash, "document": document, "recorded_at": at}
+        append_row(connection, site_settings, row, at=at, who=PRODUCT, action="keep-settings")
+
+
+def add_drafts(connection: Connection, patient_key: str, drafts: list[EntryDraft], at: str, by: str) -> AddedEntries:
+    created = _make_patient(connection, patient_key, at, by)
+    present = _entry_kinds(connection, patient_key)
+    added, already_there = [], []
+    for draft in drafts:
+        resolved = draft.resolved(present)
+        if resolved.entry_id in present:
+            already_there.append(resolved)
+            continue
+        row = resolved.row() | {"patient_key": patient_key, "recorded_by": by, "recorded_at": at}
+        append_row(connection, entry, row, at=at, who=by, action=f"add-{draft.kind}")
+        present[resolved.entry_id] = draft.kind
+        added.append(resolved)
+    return AddedEntries(created, tuple(added), tuple(already_there))
+
+
+def _entry_kinds(connection: Connection, patient_key: str) -> dict[str, str]:
+    rows = connection.execute(select(entry.c.entry_id, entry.c.kind).where(entry.c.patient_key == patient_key))
+    return {row.entry_id: row.kind for row in rows}
+
+
+def add_signature(connection: Connection, record: PatientRecord, wish: dict[str, Any]) -> SignedVersion:
+    version = next((v for v in record.latest_versions if v.cycle == wish["cycle"]), None)
+    signed = check_signature(version, wish)
+    if not signed.already_signed:
+        row = signed.row() | {"patient_key": record.patient_key}
+        action = f"sign-{signed.signature.role}"
+        append_row(connection, signature, row, at=wish["signed_at"], who=wish["signed_by"], action=action)
+    return signed
