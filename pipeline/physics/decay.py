@@ -5,7 +5,7 @@ only. A region's curve is evaluated at the *middle* of the acquisition (``at_mid
 the mean over the acquisition, of length T, of an activity that falls with k = physical + biological rate. The mean is
 the value at the middle times (kT/2)/sinh(kT/2), so going from the mean to the start and on to the middle with the
 physical rate p alone leaves the factor (pT/2)/sinh(pT/2) in place of (kT/2)/sinh(kT/2): an error of (k2 - p2) T2/24.
-It is of second order (1e-5 for 30 min and 51 h), while the value at the start alone is wrong by (k - p) T/2 (0.5 %).
+It is of second order (2e-6 for 30 min and 51 h), while the value at the start alone is wrong by (k - p) T/2 (0.2 %).
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ POINTS_PER_COMPONENT = 2
 # Clinical specification 3.3.
 LIMIT_MARGIN = 0.02
 RESIDUAL_WARNING = 0.15
+# A millionth is left by then: a later time is a wrong unit.
+LONGEST_IN_HALF_LIVES = 20.0
 LATE_ENOUGH_S = 48.0 * SECONDS_PER_HOUR
 
 
@@ -85,8 +87,8 @@ def fit_curve(
     Raises
     ------
     RefusalError
-        ``SINGLE_POINT_WITHOUT_PRIOR``, ``TOO_FEW_POINTS``, ``CURVE_NOT_POSITIVE``, ``RELATIVE_ERROR_INVALID``,
-        ``PRIOR_INVALID``.
+        ``SINGLE_POINT_WITHOUT_PRIOR``, ``TOO_FEW_POINTS``, ``CURVE_NOT_POSITIVE``, ``CURVE_TIMES_INVALID``,
+        ``RELATIVE_ERROR_INVALID``, ``PRIOR_INVALID``.
 
     Notes
     -----
@@ -102,6 +104,7 @@ def fit_curve(
         do="set kinetics.relative_error in the site profile",
         where="kinetics.relative_error",
     )
+    _require_times(curve, nuclide)
     request = FitRequest(nuclide, head_rule, tail_rule, relative_error, rate_bounds(nuclide), half_life_range_h)
     if curve.time_s.size == 1:
         return _from_prior(curve, request, prior_half_life_s, prior_half_life_sigma_s)
@@ -112,6 +115,17 @@ def fit_curve(
     if model == "mono":
         return _mono(curve, request)
     return _multi(curve, request, COMPONENTS[model])
+
+
+def _require_times(curve: TimeActivityCurve, nuclide: Radionuclide) -> None:
+    require(
+        float(curve.time_s[-1]) <= LONGEST_IN_HALF_LIVES * nuclide.half_life_s,
+        "CURVE_TIMES_INVALID",
+        found=f"a point {float(curve.time_s[-1]) / SECONDS_PER_HOUR:.0f} h after the administration",
+        needed=f"points within {LONGEST_IN_HALF_LIVES:.0f} half-lives of {nuclide.name}",
+        do="check the unit of the times",
+        where="curve",
+    )
 
 
 def _mono(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
@@ -169,11 +183,12 @@ def _from_prior(
             do="add a time point, or process the full cycle of this patient first",
             where="curve",
         )
+    rate, bounds = math.log(2.0) / max(prior_half_life_s, 1.0), request.bounds
     require(
-        0.0 < prior_half_life_s <= request.nuclide.half_life_s * (1.0 + LIMIT_MARGIN) and prior_sigma_s >= 0.0,
+        bounds.slowest_per_s <= rate * (1.0 + LIMIT_MARGIN) and rate <= bounds.fastest_per_s and prior_sigma_s >= 0.0,
         "PRIOR_INVALID",
         found=f"effective half-life {prior_half_life_s} s, sigma {prior_sigma_s} s",
-        needed="a positive effective half-life not above the physical one",
+        needed="an effective half-life from the shortest allowed (10 h) to the physical one",
         do="check the earlier cycle's fit",
         where="curve",
     )

@@ -1,0 +1,110 @@
+"""Counts to Bq/mL."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.domain.nuclide import Radionuclide
+from pipeline.domain.therapy import CameraProfile, TimePointTiming
+from pipeline.errors import RefusalError
+from pipeline.physics.calibration import activity_concentration, calibration_steps, paralysable_true_rate
+
+LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
+TIMING = TimePointTiming(datetime(2026, 3, 2, 10, tzinfo=UTC), 1800.0, 86400.0)
+CAMERA = CameraProfile("a", (), 4.5, 0.03, 30.0, 120, 0.0, "acquisition_start", None, "2026-01-10")
+NUMBERS: dict[str, Any] = {
+    "frame_duration_s": None,
+    "projections": None,
+    "timing": TIMING,
+    "nuclide": LU,
+    "voxel_volume_ml": 0.1,
+}
+
+
+def test_counts_by_hand() -> None:
+    # 7200 counts / (30 s x 120) = 2 counts/s, x 4.5 = 9 Bq, / 0.1 mL = 90 Bq/mL.
+    value = activity_concentration(np.full((1, 1, 2), 7200.0), "counts", CAMERA, **NUMBERS)
+    np.testing.assert_allclose(value, 90.0, rtol=1e-14)
+
+
+def test_mean_over_acquisition_is_brought_to_the_start() -> None:
+    camera = replace(CAMERA, decay_reference="none")
+    value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", camera, **NUMBERS)
+    exponent = LU.decay_constant_per_s * 1800.0
+    assert float(value[0, 0, 0]) == pytest.approx(90.0 * exponent / (1.0 - math.exp(-exponent)), rel=1e-12)
+
+
+def test_images_in_activity_pass_and_keep_their_precision() -> None:
+    stored = np.array([[[1.5, 2.5]]], dtype=np.float32)
+    value = activity_concentration(stored, "Bq/mL", replace(CAMERA, projections=None), **NUMBERS)
+    assert value.dtype == np.float32
+    np.testing.assert_array_equal(value, stored)
+
+
+def test_the_ledger_multiplies_back() -> None:
+    steps = calibration_steps("counts", CAMERA, **NUMBERS)
+    assert [step.name for step in steps] == ["count_rate", "calibration", "voxel_volume", "decay_to_acquisition_start"]
+    assert 7200.0 * math.prod(step.factor for step in steps) == pytest.approx(90.0, rel=1e-14)
+    assert [step.relative_sigma for step in steps] == [0.0, 0.03, 0.0, 0.0]
+
+
+def test_site_stands_above_the_header() -> None:
+    numbers = NUMBERS | {"frame_duration_s": 10.0, "projections": 60}
+    value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", CAMERA, **numbers)
+    assert float(value[0, 0, 0]) == pytest.approx(90.0)
+    silent = replace(CAMERA, frame_duration_s=None, projections=None)
+    value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", silent, **numbers)
+    assert float(value[0, 0, 0]) == pytest.approx(90.0 * 6.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"calibration_factor_bq_s_per_count": None}, "CALIBRATION_MISSING"),
+        ({"calibration_factor_bq_s_per_count": 0.0}, "CALIBRATION_MISSING"),
+        ({"frame_duration_s": None}, "FRAME_TIMING_MISSING"),
+        ({"projections": 0}, "FRAME_TIMING_MISSING"),
+        ({"decay_reference": None}, "DECAY_REFERENCE_UNKNOWN"),
+    ],
+)
+def test_what_is_missing_is_refused(change: dict[str, Any], code: str) -> None:
+    with pytest.raises(RefusalError) as refusal:
+        activity_concentration(np.ones((1, 1, 1)), "counts", replace(CAMERA, **change), **NUMBERS)
+    assert refusal.value.code == code
+
+
+def test_the_header_says_the_decay_reference_where_the_site_does_not() -> None:
+    camera = replace(CAMERA, decay_reference=None)
+    value = activity_concentration(
+        np.full((1, 1, 1), 7200.0), "counts", camera, **NUMBERS, header_decay_reference="administration"
+    )
+    assert float(value[0, 0, 0]) == pytest.approx(90.0 * 2.0 ** (-1.0 / 6.647), rel=1e-12)
+
+
+@given(st.floats(0.0, 0.999), st.floats(1e-7, 1e-4))
+def test_dead_time_is_undone(load: float, dead_time_s: float) -> None:
+    true_rate = load / dead_time_s
+    observed = true_rate * math.exp(-true_rate * dead_time_s)
+    assert paralysable_true_rate(observed, dead_time_s) == pytest.approx(true_rate, rel=1e-6)
+
+
+def test_rate_above_the_maximum_of_the_curve_is_refused() -> None:
+    with pytest.raises(RefusalError) as refusal:
+        paralysable_true_rate(0.37e6, 1e-6)
+    assert refusal.value.code == "DEAD_TIME_EXCEEDED"
+
+
+def test_dead_time_enters_the_activity() -> None:
+    # n tau = 0.1 at 7200 counts / 3600 s = 2 counts/s observed: n exp(-0.1) = 2, tau = 0.1/n.
+    true_rate = 2.0 * math.exp(0.1)
+    camera = replace(CAMERA, dead_time_s=0.1 / true_rate)
+    value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", camera, **NUMBERS)
+    assert float(value[0, 0, 0]) == pytest.approx(90.0 * math.exp(0.1), rel=1e-12)
