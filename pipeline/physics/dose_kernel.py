@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import correlate1d, gaussian_filter1d
 
 from pipeline.domain.dose import DoseKernel
 from pipeline.domain.geometry import frozen_array
@@ -36,8 +36,11 @@ MIN_ROWS = 16
 # Far part: voxels nearer than this (in largest sides) are integrated cell by cell with Gauss points.
 CELL_REACH = 8
 GAUSS_POINTS = 4
-# Far part: step of the radial table, and the width that smooths the shells' noise (half of it is under 2 mm voxels).
+# Far part: step of the radial table. The shells' noise is smoothed: by local cubics where electrons may still fall
+# steeply (9 points are 2 mm, a fifth of Y-90's range), by a Gaussian beyond, where only photons are left.
 TABLE_STEP_MM = 0.25
+CUBIC_WEIGHTS = np.array([-21, 14, 39, 54, 59, 54, 39, 14, -21]) / 231  # Savitzky and Golay, Anal Chem 36:1627, 1964
+PHOTONS_ONLY_FROM_MM = 30.0
 SMOOTHING_MM = 1.0
 MAX_SPACING_MM = 50.0
 # Where electrons end and their bremsstrahlung begins: it takes 4e-6 (Lu-177) to 4e-5 (Y-90) of their energy per mm.
@@ -319,6 +322,12 @@ def _far_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Ste
     return energies
 
 
+def _smoothed(radius_mm: Floats, per_mm: Floats) -> Floats:
+    near = correlate1d(per_mm, CUBIC_WEIGHTS, mode="nearest")
+    wide = gaussian_filter1d(per_mm, SMOOTHING_MM / TABLE_STEP_MM, mode="nearest")
+    return np.asarray(np.where(radius_mm < PHOTONS_ONLY_FROM_MM, np.maximum(near, 0.0), wide))
+
+
 @dataclass(frozen=True, eq=False)
 class _RadialTable:
     """Energy per mm3 of the far part over the squared radius, on equal steps of the radius."""
@@ -333,7 +342,7 @@ class _RadialTable:
         begin = NEAR_ENDS[0] * longest_mm
         far = radius >= begin
         # Only the far side is smoothed, so that the peak of the electrons does not leak into it.
-        per_mm[far] = gaussian_filter1d(per_mm[far], SMOOTHING_MM / TABLE_STEP_MM, mode="nearest")
+        per_mm[far] = _smoothed(radius[far], per_mm[far])
         values = np.zeros_like(radius)
         values[far] = per_mm[far] * (1.0 - _window(radius[far], longest_mm)) / (4 * np.pi * radius[far] ** 2)
         return cls(values)

@@ -56,7 +56,7 @@ def test_a_very_large_sphere_absorbs_all_electrons_and_most_photons(water: Point
     assert 0.30 < found.photon_fraction < 0.45
 
 
-def test_yttrium_has_no_photons_to_speak_of(lutetium: Radionuclide) -> None:
+def test_yttrium_has_no_photons_to_speak_of() -> None:
     found = sphere_s_value(load_point_kernel("Y-90"), load_nuclide("Y-90"), 100.0)
     assert found.photon_fraction == 0.0
     # Physics behind it: mean chord of the electrons' 4 mm range in a sphere of 28.8 mm; published AF 0.93 (Akabani;
