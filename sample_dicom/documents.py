@@ -78,9 +78,6 @@ radionuclide = "Lu-177"
 activity_mbq = {activity_mbq}            # measured before
 residual_mbq = {residual_mbq}              # left in vial and line, same time
 administered_at = "{administered_at}"   # start of the infusion
-weight_kg = {weight_kg}
-height_cm = {height_cm}
-sex = "{sex}"
 """
 
 
@@ -113,21 +110,18 @@ def write_cycle_form(
     activity_bq: float,
     residual_bq: float,
     administered_at: datetime,
-    weight_kg: float,
-    height_cm: float,
-    sex: str,
+    person: tuple[float | None, float | None, str | None],
 ) -> None:
-    """Write ``cycle.toml``; ``activity_bq`` is the net administered activity."""
+    """Write ``cycle.toml``; ``activity_bq`` is the net administered activity, ``person`` weight, height and sex."""
     text = CYCLE.format(
         patient_key=patient_key,
         cycle=cycle,
         activity_mbq=round((activity_bq + residual_bq) / BQ_PER_MBQ, 3),
         residual_mbq=round(residual_bq / BQ_PER_MBQ, 3),
         administered_at=administered_at.isoformat(),
-        weight_kg=weight_kg,
-        height_cm=height_cm,
-        sex=sex,
     )
+    for key, value in zip(("weight_kg", "height_cm", "sex"), person, strict=True):
+        text += "" if value is None else f"{key} = {json.dumps(value)}\n"
     path.write_text(text, encoding="utf-8")
 
 

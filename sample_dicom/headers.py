@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANUFACTURER = "PRRT PHANTOM"
+CM_PER_M = 100.0
 REPROCESSED_AFTER = timedelta(days=1, hours=2)
 IDENTITY_ORIENTATION = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -30,9 +31,9 @@ class Visit:
     """One time point of one cycle as its headers tell it."""
 
     patient_key: str
-    sex: str
-    weight_kg: float
-    height_cm: float
+    sex: str | None
+    weight_kg: float | None
+    height_cm: float | None
     administered_at: datetime
     administered_bq: float
     acquisition_start: datetime
@@ -74,9 +75,10 @@ def _patient(ds: Dataset, visit: Visit) -> None:
     ds.PatientName = "PHANTOM"
     ds.PatientID = visit.patient_key
     ds.PatientBirthDate = ""
-    ds.PatientSex = visit.sex[:1].upper()
-    ds.PatientWeight = visit.weight_kg
-    ds.PatientSize = visit.height_cm / 100.0
+    ds.PatientSex = visit.sex[:1].upper() if visit.sex else ""
+    if visit.weight_kg is not None and visit.height_cm is not None:
+        ds.PatientWeight = visit.weight_kg
+        ds.PatientSize = visit.height_cm / CM_PER_M
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = "synthetic phantom, no patient"
 

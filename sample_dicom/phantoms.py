@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.units import BQ_PER_GBQ
-from sample_dicom import anatomy
+from sample_dicom import anatomy, nema
 from sample_dicom.uptake import patient_curves
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class Phantom:
     drawing_mm: float
     noise_reference_label: int
     moves: bool
-    sex: str
-    weight_kg: float
-    height_cm: float
+    sex: str | None = None
+    weight_kg: float | None = None
+    height_cm: float | None = None
 
 
 def phantom_of(kind: str, seed: int, *, perfect: bool) -> Phantom:
     """Return the phantom of a kind."""
-    return {"patient": patient}[kind](seed, perfect=perfect)
+    return {"patient": patient, "nema-iec": nema_iec, "cylinder": cylinder}[kind](seed, perfect=perfect)
 
 
 def patient(seed: int, *, perfect: bool) -> Phantom:
@@ -66,4 +66,38 @@ def patient(seed: int, *, perfect: bool) -> Phantom:
         sex="male",
         weight_kg=anatomy.REFERENCE_WEIGHT_KG,
         height_cm=anatomy.REFERENCE_HEIGHT_CM,
+    )
+
+
+def nema_iec(seed: int, *, perfect: bool) -> Phantom:
+    """The NEMA IEC body phantom, drawn at 1.2 mm so that the 10 mm sphere is round; scans 72 h apart."""
+    del seed, perfect
+    return Phantom(
+        scene=nema.nema_scene(),
+        curves=nema.nema_curves,
+        activity_bq=nema.nema_activity_bq(),
+        delays_h=(2.0, 74.0),
+        spect_shape=(46, 128, 128),
+        spect_mm=4.8,
+        ct_mm=2.4,
+        drawing_mm=1.2,
+        noise_reference_label=nema.WATER,
+        moves=False,
+    )
+
+
+def cylinder(seed: int, *, perfect: bool) -> Phantom:
+    """The uniform cylinder; scans 72 h apart."""
+    del seed, perfect
+    return Phantom(
+        scene=nema.cylinder_scene(),
+        curves=nema.cylinder_curves,
+        activity_bq=nema.cylinder_activity_bq(),
+        delays_h=(2.0, 74.0),
+        spect_shape=(50, 128, 128),
+        spect_mm=4.8,
+        ct_mm=2.4,
+        drawing_mm=2.4,
+        noise_reference_label=nema.WATER,
+        moves=False,
     )

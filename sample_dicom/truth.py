@@ -1,8 +1,8 @@
 """Absorbed dose of the phantoms by deposit sampling: a calculation of its own, from published numbers only.
 
 A decay's energy is deposited at a random distance in a random direction. Electrons start in the source and stop where
-the label map says; photons are sampled backwards (a uniform isotropic kernel is symmetric), from mass-weighted points of
-the target to where they may have come from. Neither the product's dose kernels nor its code are used.
+the label map says; photons are sampled backwards (a uniform isotropic kernel is symmetric), from mass-weighted points
+of the target to where they may have come from. Neither the product's dose kernels nor its code are used.
 """
 
 from __future__ import annotations
@@ -157,9 +157,9 @@ class _Field:
         self.spacing_mm = spacing_mm
         self.rng = rng
         self.count = np.bincount(labels.ravel(), minlength=256).astype(np.float64)
-        order = np.argsort(labels, axis=None, kind="stable")
-        self._order = order
-        self._first = np.concatenate([[0], np.cumsum(self.count).astype(np.int64)])
+        used = np.flatnonzero(labels)
+        self._order = used[np.argsort(labels.ravel()[used], kind="stable")]
+        self._first = np.concatenate([[0, 0], np.cumsum(self.count[1:]).astype(np.int64)])
 
     def points(self, label: int, n: int) -> NDArray[np.float64]:
         """``n`` points spread evenly over the voxels of a label, uniform within each voxel; shape (3, n)."""

@@ -230,19 +230,18 @@ def _write_time_point(folder: Path, plan: _Plan, cycle: _Cycle, number: int) -> 
     visit = _visit(plan, cycle, number)
     image = _spect_image(plan, cycle, labels, activity, rng)
     write_spect(folder / "spect", visit, image, plan.dialect)
-    grid, drawn = _on_ct_grid(plan, labels)
+    grid, drawn = _on_ct_grid(plan, labels, motion)
     density = plan.phantom.scene.density_by_label
     write_ct(folder / "ct", visit, grid, scanner.hounsfield(drawn, density, None if plan.perfect else rng))
 
 
-def _on_ct_grid(plan: _Plan, labels: Labels) -> tuple[Grid, Labels]:
-    """The drawing on the CT's grid: repeated (perfect), as it is, or every second voxel of a finer one."""
+def _on_ct_grid(plan: _Plan, labels: Labels, motion: Motion) -> tuple[Grid, Labels]:
+    """The drawing on the CT's grid: repeated (perfect), as it is, or drawn anew where it was finer."""
     ct_mm = plan.phantom.ct_mm
     grid = _drawing_grid(plan.phantom, ct_mm)
     if plan.drawing_mm > ct_mm:
         return grid, scanner.repeat(labels, round(plan.drawing_mm / ct_mm))
-    step = round(ct_mm / plan.drawing_mm)
-    return grid, labels[::step, ::step, ::step]
+    return grid, labels if plan.drawing_mm == ct_mm else draw(plan.phantom.scene, grid, motion)
 
 
 def _spect_image(
@@ -280,16 +279,12 @@ def _write_forms(folder: Path, plan: _Plan, cycle: _Cycle) -> None:
         activity_bq=cycle.administered_bq,
         residual_bq=RESIDUAL_BQ,
         administered_at=cycle.administered_at,
-        weight_kg=plan.phantom.weight_kg,
-        height_cm=plan.phantom.height_cm,
-        sex=plan.phantom.sex,
+        person=(plan.phantom.weight_kg, plan.phantom.height_cm, plan.phantom.sex),
     )
     rng = np.random.default_rng([plan.seed, 8, cycle.number])
     sigma = 0.0 if plan.perfect else 0.02
-    samples = [
-        (h, cycle.blood.at(h * SECONDS_PER_HOUR) * (1.0 + sigma * float(rng.standard_normal())))
-        for h in BLOOD_SAMPLES_H
-    ]
+    times = BLOOD_SAMPLES_H if cycle.blood.terms else ()
+    samples = [(h, cycle.blood.at(h * SECONDS_PER_HOUR) * (1.0 + sigma * float(rng.standard_normal()))) for h in times]
     documents.write_blood(folder / "blood.csv", samples)
     documents.write_contours(
         folder, region_labels(plan.phantom.scene, plan.labels), plan.drawing_grid, plan.phantom.scene.regions
