@@ -208,8 +208,8 @@ def record(
 
     Example: `prrt record phantom-1 --records sqlite:///demo/records.db --labs demo/labs.csv`
     """
-    from pipeline.steps.record_events import record_files
     from pipeline.records.store import open_store
+    from pipeline.steps.record_events import record_files
 
     with open_store(records) as store:
         added = record_files(store, patient, labs=labs, imaging=imaging, event=event, at=datetime.now(UTC))
@@ -230,8 +230,8 @@ def sign(
 
     Example: `prrt sign phantom-1 --cycle 1 --role physicist --by "A. Physicist" --records sqlite:///demo/records.db`
     """
-    from pipeline.steps.sign import sign_cycle
     from pipeline.records.store import open_store
+    from pipeline.steps.sign import sign_cycle
 
     with open_store(records) as store:
         signed = sign_cycle(store, patient, cycle=cycle, role=role.value, by=by, reason=reason, at=datetime.now(UTC))
@@ -251,8 +251,8 @@ def decide(
     Example: `prrt decide phantom-1 --on 2026-04-20 --records sqlite:///demo/records.db`
     """
     from pipeline.console import show_decision
-    from pipeline.steps.decide import decide_next
     from pipeline.records.store import open_store
+    from pipeline.steps.decide import decide_next
 
     day = _date(on, "--on")
     with open_store(records) as store:
@@ -272,8 +272,8 @@ def show(
 
     Example: `prrt show phantom-1 --records sqlite:///demo/records.db --json`
     """
-    from pipeline.steps.show import show_patient
     from pipeline.records.store import open_store
+    from pipeline.steps.show import show_patient
 
     with open_store(records) as store:
         document = show_patient(store, patient, as_of=_date(as_of, "--as-of") if as_of else None)

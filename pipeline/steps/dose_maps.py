@@ -13,7 +13,7 @@ from pipeline.errors import RefusalError, require
 from pipeline.files.nifti import read_volume, write_volume
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.uncertainty import S_VALUE_RELATIVE_SIGMA
+from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.steps.compute import backend_or_refuse
 
 if TYPE_CHECKING:

@@ -21,3 +21,20 @@ def estimate_from(document: Document) -> TiaEstimate:
     """Return the estimate of a document."""
     changed = {"covariance": np.array(document["covariance"]), "flags": tuple(document["flags"])}
     return TiaEstimate(**(document | changed))
+
+
+def concentration_of(region: Document) -> TiaEstimate:
+    """Return a region's TIA per mL (Bq s/mL), as an estimate whose sigma is the region's own."""
+    return TiaEstimate(
+        model=region["curve"]["model"],
+        parameters={},
+        covariance=np.zeros((0, 0)),
+        effective_half_life_s=region["effective_half_life_s"],
+        effective_half_life_sigma_s=region["curve"]["effective_half_life_sigma_s"],
+        tia_bq_s=region["tia_bq_s"] / region["volume_ml"],
+        tia_sigma_bq_s=region["tia_sigma_bq_s"] / region["volume_ml"],
+        extrapolated_fraction=region["curve"]["extrapolated_fraction"],
+        head_rule=region["curve"]["head_rule"],
+        tail_rule=region["curve"]["tail_rule"],
+        flags=tuple(region["flags"]),
+    )

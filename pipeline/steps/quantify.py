@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.domain.maps import ActivityMap
@@ -32,14 +31,12 @@ def quantify(
         ``ACTIVITY_IMPOSSIBLE`` where the field holds more than was administered, within three sigma of the factor.
     """
     spect = point.spect
-    # The site profile stands above the header; where it is silent the header's own statement holds.
-    effective = replace(camera, decay_reference=camera.decay_reference or spect.decay_reference)
     values = activity_concentration(
         spect.value,
         unit=spect.unit,
-        camera=effective,
-        frame_duration_s=spect.frame_duration_s,
-        projections=spect.projections,
+        camera=camera,
+        frame_duration_s=camera.frame_duration_s,
+        projections=camera.projections,
         timing=point.timing,
         nuclide=nuclide,
         voxel_volume_ml=spect.grid.voxel_volume_ml,

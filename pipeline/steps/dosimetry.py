@@ -1,0 +1,204 @@
+"""Absorbed doses of one cycle: the voxel map, the regions, the second check, the marrow and what is to be said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.domain.dose import Flag, SecondCheck
+from pipeline.domain.maps import TiaMap
+from pipeline.physics.dose import absorbed_dose
+from pipeline.physics.recovery import spill_out_map
+from pipeline.physics.region_dose import RegionModelDoses, model_region_doses
+from pipeline.physics.second_check import second_check
+from pipeline.steps import artefacts
+from pipeline.steps.burden import tumour_burden
+from pipeline.steps.marrow import MarrowInput, marrow_regions
+from pipeline.steps.region_results import RegionResultInput, region_document
+from pipeline.steps.region_results import remainder_document as remainder_result
+from pipeline.units import BQ_PER_GBQ, PERCENT
+
+if TYPE_CHECKING:
+    from kernels.backend import Backend
+    from pipeline.domain.maps import DoseMap
+    from pipeline.domain.nuclide import Radionuclide
+    from pipeline.domain.therapy import Administration, CameraProfile, TimePointTiming
+    from pipeline.files.store import ArrayStore
+    from pipeline.physics.dose import DoseResult
+    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.marrow import BloodSamples
+    from pipeline.settings import SiteProfile
+    from pipeline.steps.delineate import Delineation
+    from pipeline.steps.integrate import Integration, RegionKinetics
+
+Document = dict[str, Any]
+
+CHECKED_KINDS = frozenset({"organ", "lesion"})
+
+
+@dataclass(frozen=True, eq=False)
+class DoseInput:
+    """Everything the dose of a cycle depends on."""
+
+    administration: Administration
+    timings: tuple[TimePointTiming, ...]
+    delineation: Delineation
+    integration: Integration
+    blood: BloodSamples | None
+    camera: CameraProfile
+    site: SiteProfile
+    nuclide: Radionuclide
+    point_kernel: PointKernel
+    backend: Backend
+    engine: str
+
+
+def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
+    """Return the doses of a cycle as JSON; the dose map lies in the store."""
+    voxel = absorbed_dose(
+        given.integration.tia,
+        given.delineation.spect_density,
+        given.nuclide,
+        given.point_kernel,
+        given.backend,
+        body=given.delineation.body_fraction > 0,
+        engine="local" if given.engine == "local" else "convolution",
+    )
+    fitted = [kinetics for kinetics in given.integration.regions if kinetics.region.kind != "remainder"]
+    model = _model_doses(given, fitted)
+    regions = [_region(given, kinetics, model, row, voxel.dose) for row, kinetics in enumerate(fitted)]
+    checks = [
+        _check(given, kinetics, model, row)
+        for row, kinetics in enumerate(fitted)
+        if kinetics.region.kind in CHECKED_KINDS
+    ]
+    marrow = marrow_regions(
+        MarrowInput(regions, given.blood, given.site, given.nuclide, _photon_doses(fitted, model), given.administration)
+    )
+    burden, burden_flags = tumour_burden(given.delineation.segmentation, given.administration)
+    flags = (*_voxel_flags(voxel, given), *_check_flags(checks), *marrow.flags, *burden_flags)
+    return {
+        "dose": artefacts.map_document(store, voxel.dose),
+        "regions": [*marrow.regions, *_rest(given, voxel.dose)],
+        "second_check": [vars(check) for check in checks],
+        "tumour_burden": burden,
+        "flags": [vars(flag) for flag in flags],
+        "engine": voxel.engine,
+        "engine_method": voxel.method,
+        "backend": given.backend.name,
+        "backend_fallback": given.backend.fallback or None,
+        "dtype": voxel.dtype,
+        "decay_data": given.nuclide.decay_data,
+        "total_energy_j": voxel.total_energy_j,
+    }
+
+
+def _row_of(given: DoseInput, kinetics: RegionKinetics) -> int:
+    labels = [region.label for region in given.delineation.segmentation.regions]
+    return labels.index(kinetics.region.label)
+
+
+def _model_doses(given: DoseInput, fitted: list[RegionKinetics]) -> RegionModelDoses:
+    """Return the doses of the source model: corrected TIA in each region, the measured rest outside."""
+    delineation = given.delineation
+    rows = [_row_of(given, kinetics) for kinetics in fitted]
+    fractions = np.asarray(delineation.fraction)[rows]
+    tia_bq_s = np.array([kinetics.estimate.tia_bq_s for kinetics in fitted])
+    spill = spill_out_map(tia_bq_s, fractions, delineation.spect_density.grid.spacing_mm, given.integration.fwhm_mm)
+    outside = np.asarray(given.integration.tia.tia_bq_s_per_ml) - spill
+    rest = np.clip(outside, 0.0, None) * np.asarray(delineation.fraction)[-1]
+    return model_region_doses(
+        seg_labels=delineation.segmentation.label,
+        contour_density=delineation.contour_density,
+        region_labels=[kinetics.region.label for kinetics in fitted],
+        tia_bq_s=tia_bq_s,
+        remainder=TiaMap(delineation.spect_density.grid, rest.astype(np.float32)),
+        region_fractions=fractions,
+        spect_density=delineation.spect_density,
+        nuclide=given.nuclide,
+        point_kernel=given.point_kernel,
+        contour_spacing_mm=delineation.segmentation.grid.spacing_mm,
+        backend=given.backend,
+    )
+
+
+def _region(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int, dose: DoseMap) -> Document:
+    return region_document(
+        RegionResultInput(
+            kinetics=kinetics,
+            mean_gy=float(model.mean_gy[row]),
+            mass_g=float(model.mass_g[row]),
+            fraction=np.asarray(given.delineation.fraction)[_row_of(given, kinetics)],
+            segmentation=given.delineation.segmentation,
+            spect_density=given.delineation.spect_density,
+            dose=dose,
+            timings=given.timings,
+            fwhm_mm=given.integration.fwhm_mm,
+            camera=given.camera,
+            site=given.site,
+            activity_gbq=given.administration.activity_bq / BQ_PER_GBQ,
+        )
+    )
+
+
+def _rest(given: DoseInput, dose: DoseMap) -> list[Document]:
+    """Return the remainder of the body as a region, where its curve could be fitted."""
+    found = [kinetics for kinetics in given.integration.regions if kinetics.region.kind == "remainder"]
+    fraction = np.asarray(given.delineation.fraction)[-1]
+    return [remainder_result(k, fraction, given.delineation.spect_density, dose, given.timings) for k in found]
+
+
+def _photon_doses(fitted: list[RegionKinetics], model: RegionModelDoses) -> dict[str, float]:
+    return {k.region.key: float(model.photon_gy[row]) for row, k in enumerate(fitted)}
+
+
+def _check(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int) -> SecondCheck:
+    """Check the region's self dose; what other regions give it is taken from the engine and said so."""
+    own, mean = float(model.self_gy[row]), float(model.mean_gy[row])
+    region = kinetics.region
+    checked = second_check(
+        region.key,
+        region.kind,
+        kinetics.estimate.tia_bq_s,
+        float(model.mass_g[row]),
+        given.nuclide,
+        own,
+        given.site.second_check_tolerance,
+    )
+    total = checked.mean_dose_gy + mean - own
+    return replace(
+        checked,
+        method=f"{checked.method}; cross-dose {mean - own:.3g} Gy from the engine, not checked",
+        mean_dose_gy=total,
+        difference=mean / total - 1.0 if total > 0 else 0.0,
+    )
+
+
+def _check_flags(checks: list[SecondCheck]) -> tuple[Flag, ...]:
+    return tuple(
+        Flag(
+            "SECOND_CHECK_FAILED",
+            "BLOCK",
+            f"engine {PERCENT * check.difference:+.1f} % from {check.method}, "
+            f"tolerance {PERCENT * (check.tolerance or 0):.0f} %",
+            check.region,
+        )
+        for check in checks
+        if not check.passed
+    )
+
+
+# Beyond this part of the TIA outside the body, image and CT do not belong together or the CT is truncated.
+OUTSIDE_WARNING = 0.05
+
+
+def _voxel_flags(voxel: DoseResult, given: DoseInput) -> tuple[Flag, ...]:
+    flags = []
+    if voxel.outside_tia_fraction > OUTSIDE_WARNING:
+        text = f"{PERCENT * voxel.outside_tia_fraction:.1f} % of the TIA lies outside the CT's body; it gives no dose"
+        flags.append(Flag("ACTIVITY_OUTSIDE_BODY", "WARN", text))
+    if given.backend.fallback:
+        flags.append(Flag("BACKEND_FALLBACK", "INFO", f"computed on the CPU: {given.backend.fallback}"))
+    return tuple(flags)

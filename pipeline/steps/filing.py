@@ -1,0 +1,35 @@
+"""File a cycle's result: assemble it, check it against its schema, append it to the patient's record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline.files.schema import validate_result
+from pipeline.records.store import open_store
+from pipeline.steps.assemble import assemble, idempotency_key
+from pipeline.steps.decide import preview_decision
+from pipeline.steps.file_result import file_result
+
+if TYPE_CHECKING:
+    from pipeline.settings import SiteProfile
+
+Document = dict[str, Any]
+
+
+def file_cycle(payload: Document, site: SiteProfile) -> Document:
+    """File the result and return it as it is filed.
+
+    The same inputs, settings and code file once: a repeated run returns what was filed before.
+
+    Returns
+    -------
+    dict
+        As :func:`pipeline.steps.file_result.file_result`.
+    """
+    now = datetime.now(UTC)
+    document = assemble(payload, site.settings_hash, now.isoformat(timespec="seconds"))
+    with open_store(payload["records"]) as store:
+        complete = document | {"decision": preview_decision(store, document, site.document)}
+        validate_result(complete)
+        return file_result(store, complete, idempotency_key(payload), site.document, now)
