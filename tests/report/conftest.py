@@ -37,7 +37,7 @@ ORGANS = (
     ("lesion-2", None, "lesion", (-38, -44, 40), (14, 13, 13), 0.46, 77.3, 0.24),
     ("lesion-3", None, "lesion", (34, -6, -60), (15, 12, 17), 0.52, 71.9, 0.26),
 )
-ROUTES = {"marrow": "blood_only; RMBLR 1.0; S values ICRP 133", "aorta": "contours-file; blood VOI"}
+ROUTES = {"marrow": "blood_only", "aorta": "contours-file; blood VOI"}
 
 
 def _volume_ml(axes: tuple[float, float, float]) -> float:
@@ -138,19 +138,19 @@ def _decision() -> dict[str, Any]:
         "advisories": ["MARROW_VERTEBRAL_TREND: image_vertebra 0.46 Gy is shown, not tested against the limit"],
         "options": ["REDUCE_30_BY_PHYSICIAN_ORDER: 5.18 GBq removes row 22 only", "repeat the counts within 14 days"],
         "cumulative": {
-            "kidney_gy": 11.94,
+            "kidney_gy": 14.907,
             "kidney_sigma_gy": 1.42,
-            "marrow_gy": 0.352,
+            "marrow_gy": 0.358,
             "marrow_sigma_gy": 0.082,
             "marrow_method": "blood_only",
         },
         "projected": {
-            "kidney_gy": 15.98,
+            "kidney_gy": 19.83,
             "kidney_sigma_gy": 1.9,
-            "marrow_gy": 0.47,
+            "marrow_gy": 0.476,
             "marrow_sigma_gy": 0.11,
         },
-        "p_exceed": {"kidney": 0.0001, "marrow": 0.0},
+        "p_exceed": {"kidney": 6e-9, "marrow": 0.0, "kidney_projected": 0.0476, "marrow_projected": 0.0},
         "earliest_date": "2026-06-26",
         "deadline": "2026-11-15",
         "rule_version": "1",
@@ -310,6 +310,31 @@ def session_document() -> dict[str, Any]:
 def document(session_document: dict[str, Any]) -> dict[str, Any]:
     """A copy of the result document that a test may change."""
     return copy.deepcopy(session_document)
+
+
+@pytest.fixture(scope="session")
+def history(session_document: dict[str, Any]) -> dict[str, Any]:
+    """The record as ``show`` gives it: two cycles before this one, all signed by the physicist."""
+    entries = []
+    for cycle, (start, scale) in enumerate((("2026-01-19", 1.03), ("2026-03-16", 1.0), ("", 1.0)), start=1):
+        result = copy.deepcopy(session_document)
+        if start:
+            result["cycle"] = cycle
+            result["administration"]["start"] = f"{start}T09:05:00+01:00"
+            for region in result["regions"]:
+                region["mean_dose_gy"] = region["mean_dose_gy"] and scale * region["mean_dose_gy"]
+        signed = {
+            "role": "physicist",
+            "signed_by": "M. Berg",
+            "meaning": "I answer for the doses.",
+            "reason": "",
+            "result_hash": "0" * 64,
+            "signed_at": "2026-06-24T10:30:00.000000+00:00",
+            "signed_at_local": "2026-06-24T12:30:00+02:00",
+        }
+        version = {"version": 1, "status": "PHYSICIST_SIGNED", "result": result, "signatures": [signed]}
+        entries.append({"cycle": cycle, "status": "PHYSICIST_SIGNED", "version": 1, "versions": [version]})
+    return {"patient_key": "P-0042", "as_of": None, "cycles": entries, "labs": [], "imaging": [], "events": []}
 
 
 @pytest.fixture(scope="session")
