@@ -27,6 +27,7 @@ REFERENCE_HEIGHT_CM: Final = 176.0
 SOFT, SUBCUTANEOUS_FAT, VISCERAL_FAT, LUNG, LIVER, SPLEEN = 1, 2, 3, 4, 5, 6
 LEFT_CORTEX, LEFT_MEDULLA, LEFT_PELVIS, RIGHT_CORTEX, RIGHT_MEDULLA, RIGHT_PELVIS = 7, 8, 9, 10, 11, 12
 AORTA, CORTICAL_BONE, MARROW, GUT, MEDIASTINUM, HEART_AND_VEINS = 13, 14, 15, 16, 17, 18
+MARROW_BESIDE_LESION = 19  # of the vertebra that holds the bone lesion: in no contour, as a reader would draw it
 FIRST_LESION = 20
 
 LIVER_LESIONS_ML: Final = (30.0, 12.0, 6.0, 2.5)
@@ -56,6 +57,7 @@ TISSUES: Final = {
     GUT: tissues.GUT,
     MEDIASTINUM: tissues.SOFT,
     HEART_AND_VEINS: tissues.BLOOD,
+    MARROW_BESIDE_LESION: tissues.TRABECULAR_BONE,
 } | {FIRST_LESION + i: tissues.TUMOUR for i in range(LESION_COUNT)}
 
 REGIONS: Final = (
@@ -81,6 +83,7 @@ VERTEBRA_Y_MM = 42.0
 # Panjabi et al., Spine 1992;17:299 and Spine 1991;16:888.
 VERTEBRAE = ((29.0, 8.0),) * 5 + ((25.0, 5.0),) * 4
 LOWEST_VERTEBRA_MM = -172.0
+LESION_LEVEL = 2  # L3
 FAT_PLANES = (VISCERAL_FAT, MEDIASTINUM, LUNG)
 
 
@@ -195,11 +198,12 @@ def _spine(shell_mm: float) -> Iterator[Part]:
     yield Part(SOFT, Column((0.0, VERTEBRA_Y_MM, 0.0), (22.0, 16.0), HALF_HEIGHT_MM))
     yield Part(CORTICAL_BONE, Column((0.0, 70.0, 0.0), (17.0, 14.0), HALF_HEIGHT_MM))
     yield Part(SOFT, Column((0.0, 67.0, 0.0), (10.0, 9.0), HALF_HEIGHT_MM))
-    for middle, height in vertebrae():
+    for level, (middle, height) in enumerate(vertebrae()):
         yield Part(CORTICAL_BONE, Ellipsoid((0.0, 88.0, middle - 6.0), (5.0, 16.0, 9.0)))
         yield Part(CORTICAL_BONE, Column((0.0, VERTEBRA_Y_MM, middle), (24.0, 17.0), height / 2.0))
         inner = (24.0 - shell_mm, 17.0 - shell_mm)
-        yield Part(MARROW, Column((0.0, VERTEBRA_Y_MM, middle), inner, height / 2.0 - shell_mm))
+        marrow = MARROW_BESIDE_LESION if level == LESION_LEVEL else MARROW
+        yield Part(marrow, Column((0.0, VERTEBRA_Y_MM, middle), inner, height / 2.0 - shell_mm))
 
 
 def vertebrae() -> list[tuple[float, float]]:
@@ -240,8 +244,9 @@ def _lesions(build: Build) -> Iterator[Part]:
     for i, (volume_ml, place) in enumerate(zip(LIVER_LESIONS_ML, places, strict=True)):
         centre = _add(_add(build.liver_mm, place), build.lesion_shift_mm[i])
         yield Part(FIRST_LESION + i, sphere(centre, volume_ml), over=(LIVER,))
-    middle, _ = vertebrae()[2]
-    yield Part(FIRST_LESION + LESION_COUNT - 1, sphere((2.0, VERTEBRA_Y_MM, middle), BONE_LESION_ML), over=(MARROW,))
+    middle, _ = vertebrae()[LESION_LEVEL]
+    bone = sphere((2.0, VERTEBRA_Y_MM, middle), BONE_LESION_ML)
+    yield Part(FIRST_LESION + LESION_COUNT - 1, bone, over=(MARROW_BESIDE_LESION,))
 
 
 def _add(a: Vector, b: Vector) -> Vector:

@@ -142,5 +142,7 @@ def save(ds: Dataset, path: Path) -> None:
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = uid("implementation")
+    meta.ImplementationVersionName = "PRRT_PHANTOM_1"
     options: dict[str, Any] = {"file_meta": meta, "preamble": b"\0" * 128}
     FileDataset(str(path), ds, **options).save_as(path, enforce_file_format=True)

@@ -27,6 +27,7 @@ ACQUISITION_S: Final = FRAME_DURATION_S * PROJECTIONS / HEADS
 FACTOR_BQ_S_PER_COUNT: Final = 1.11e5
 NOISE_FWHM_MM: Final = 10.0
 LIVER_COV_AT_24_H: Final = 0.10
+LEAST_SHARE_OF_REFERENCE: Final = 0.005  # below it the noise rises no further
 CT_NOISE_HU: Final = 15.0
 CT_NOISE_SMOOTHING_VOXELS: Final = 0.6
 
@@ -97,18 +98,17 @@ def voxel_activity(
 def noisy(
     counts: NDArray[np.float32], *, reference_counts: float, cov: float, spacing_mm: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Add noise as after an iterative reconstruction.
+    """Add noise as after an iterative reconstruction: log-normal, correlated over ``NOISE_FWHM_MM``, right in the mean.
 
-    Gaussian, correlated over ``NOISE_FWHM_MM``, with standard deviation ``cov * sqrt(counts * reference_counts)``: the
-    coefficient of variation is ``cov`` where the image holds ``reference_counts`` (the liver at 24 h) and rises as
-    1/sqrt(counts) elsewhere and later. Negative values are cut off, as a reconstruction does.
+    Log-normal noise: Barrett, Wilson and Tsui, Phys Med Biol 1994;39:833. The coefficient of variation is ``cov`` where
+    the image holds ``reference_counts`` (the liver at 24 h) and rises as 1/sqrt(counts) elsewhere and later.
     """
     white = rng.standard_normal(counts.shape, dtype=np.float32)
-    sigma = NOISE_FWHM_MM / FWHM_PER_SIGMA / spacing_mm
-    smooth = gaussian_filter(white, sigma, mode="wrap", truncate=3.0)
+    smooth = gaussian_filter(white, NOISE_FWHM_MM / FWHM_PER_SIGMA / spacing_mm, mode="wrap", truncate=3.0)
     smooth /= smooth.std()
-    noise = smooth * np.sqrt(np.maximum(counts, 0.0) * np.float32(reference_counts)) * np.float32(cov)
-    return np.maximum(counts + noise, 0.0)
+    floor = np.float32(LEAST_SHARE_OF_REFERENCE * reference_counts)
+    variance = np.log1p(np.float32(cov**2 * reference_counts) / np.maximum(counts, floor))
+    return np.asarray(counts * np.exp(np.sqrt(variance) * smooth - variance / 2.0))
 
 
 def rounded_by_region(values: NDArray[np.floating], labels: Labels) -> NDArray[np.int64]:

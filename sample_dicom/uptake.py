@@ -14,7 +14,7 @@ from sample_dicom.kinetics import Curve, rate_per_s, washout
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LESION_WASHOUT_PER_CYCLE: Final = 0.92  # lesion doses fall 6 %/cycle in G1 and 14 %/cycle in G2 (Roth et al. 2022)
+LESION_WASHOUT_PER_CYCLE: Final = 0.92  # lesion doses fall 6 %/cycle in G1, 14 %/cycle in G2 (PMC8978188)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def patient_curves(
     for uptake in _uptakes(rng, cycle, uniform_kidney=perfect):
         curves |= _shared(uptake, administered_bq, volume_ml, perfect=perfect)
     blood = _blood(rng, administered_bq, perfect=perfect)
-    for label in (anatomy.AORTA, anatomy.MARROW, anatomy.HEART_AND_VEINS):
+    for label in (anatomy.AORTA, anatomy.MARROW, anatomy.MARROW_BESIDE_LESION, anatomy.HEART_AND_VEINS):
         curves[label] = blood.scaled(float(volume_ml[label]))
     return curves, blood
 
@@ -52,7 +52,7 @@ def _uptakes(rng: np.random.Generator, cycle: int, *, uniform_kidney: bool) -> l
 
     Share = fraction of the administered activity at t = 0, extrapolated from the washout. Shares are set so that doses
     lie in the published ranges per GBq: kidneys 0.38-0.57 (Willowson 2018, Santoro 2018, Gupta 2013), liver 0.27,
-    spleen 0.6-1.2 (Gupta 2013, Santoro 2018), lesions 2-77 Gy per cycle (Roth 2022).
+    spleen 0.6-1.2 (Gupta 2013, Santoro 2018), lesions 2-77 Gy per cycle (PMC8978188).
     """
 
     def vary(mean: float, relative: float) -> float:
@@ -101,7 +101,7 @@ def _blood(rng: np.random.Generator, administered_bq: float, *, perfect: bool) -
     """Blood concentration (Bq/mL): integral about 0.13 MBq h/mL per GBq, that is 0.01 Gy/GBq to the marrow itself.
 
     Fast and slow phase as in the label of Lutathera (elimination half-life 3.5 h, terminal 71 h, decay-corrected;
-    clearance 4.5 L/h); marrow by blood 0.009-0.029 Gy/GBq (Hagmarker et al. 2019).
+    clearance 4.5 L/h); marrow by blood 0.009-0.029 Gy/GBq (PMC10478826).
     """
     gbq = administered_bq / 1e3 / BQ_PER_MBQ
     factor = float(rng.uniform(0.9, 1.1)) * gbq

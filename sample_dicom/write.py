@@ -186,6 +186,11 @@ def _cycle(phantom: Phantom, seed: int, number: int, volume_ml: NDArray[np.float
     return _Cycle(number, administered_at, administered_bq, starts, curves, blood)
 
 
+def _digits(value: float) -> float:
+    """Round to eight digits, so that machines whose exponentials differ in the last bit write the same bytes."""
+    return float(f"{value:.8g}")
+
+
 def _by_label(curves: dict[int, Curve], value: Callable[[Curve], float]) -> NDArray[np.float64]:
     """Value of each label's curve, shape (256,)."""
     values = np.zeros(256)
@@ -221,7 +226,7 @@ def _visit(plan: _Plan, cycle: _Cycle, number: int) -> Visit:
 def _write_time_point(folder: Path, plan: _Plan, cycle: _Cycle, number: int) -> None:
     """Scan and store one time point."""
     start = cycle.delay_s(cycle.starts[number - 1])
-    activity = _by_label(cycle.curves, lambda c: c.mean(start, start + scanner.ACQUISITION_S))
+    activity = _by_label(cycle.curves, lambda c: _digits(c.mean(start, start + scanner.ACQUISITION_S)))
     labels = plan.labels
     motion = _motion(plan, cycle, number)
     if motion.shift_mm != (0.0, 0.0, 0.0):
@@ -310,48 +315,48 @@ def _truth(plan: _Plan) -> dict[str, Any]:
     parts = [region.parts for region in scene.regions]
     deposits = truth.sample_deposits(plan.labels, plan.drawing_mm, scene.density_by_label, parts, plan.seed)
     centroids = _centroids_lps_mm(plan)
-    cycles = []
-    for cycle in plan.cycles:
-        tia = _by_label(cycle.curves, lambda c: c.integral())
-        dose = deposits.mean_dose_gy(tia)
-        regions = []
-        for k, region in enumerate(scene.regions):
-            labels = list(region.parts)
-            curves = [cycle.curves[p] for p in labels if p in cycle.curves]
-            regions.append(
-                {
-                    "name": region.name,
-                    "laterality": region.laterality,
-                    "kind": region.kind,
-                    "volume_ml": float(deposits.volume_ml[labels].sum()),
-                    "mass_g": float((deposits.volume_ml * deposits.density_g_per_cm3)[labels].sum()),
-                    "centroid_lps_mm": centroids[k],
-                    "activity_bq": [float(sum(c.at(cycle.delay_s(s)) for c in curves)) for s in cycle.starts],
-                    "tia_bq_s": float(tia[labels].sum()),
-                    "mean_dose_gy": float(dose[k]),
-                }
-            )
-        cycles.append(
+    return {"cycles": [_cycle_truth(plan, cycle, deposits, centroids) for cycle in plan.cycles]}
+
+
+def _cycle_truth(plan: _Plan, cycle: _Cycle, deposits: truth.Deposits, centroids: list[list[float]]) -> dict[str, Any]:
+    tia = _by_label(cycle.curves, lambda c: c.integral())
+    dose = deposits.mean_dose_gy(tia)
+    regions = []
+    for k, region in enumerate(plan.phantom.scene.regions):
+        labels = list(region.parts)
+        curves = [cycle.curves[p] for p in labels if p in cycle.curves]
+        regions.append(
             {
-                "cycle": cycle.number,
-                "administered_at": cycle.administered_at.isoformat(),
-                "activity_bq": cycle.administered_bq,
-                "acquisition_starts": [s.isoformat() for s in cycle.starts],
-                "total_activity_bq": [
-                    float(sum(c.at(cycle.delay_s(s)) for c in cycle.curves.values())) for s in cycle.starts
-                ],
-                "total_tia_bq_s": float(tia.sum()),
-                "regions": regions,
+                "name": region.name,
+                "laterality": region.laterality,
+                "kind": region.kind,
+                "volume_ml": _digits(deposits.volume_ml[labels].sum()),
+                "mass_g": _digits((deposits.volume_ml * deposits.density_g_per_cm3)[labels].sum()),
+                "centroid_lps_mm": centroids[k],
+                "activity_bq": [_digits(sum(c.at(cycle.delay_s(s)) for c in curves)) for s in cycle.starts],
+                "tia_bq_s": _digits(tia[labels].sum()),
+                "mean_dose_gy": _digits(dose[k]),
             }
         )
-    return {"cycles": cycles}
+    everything = cycle.curves.values()
+    return {
+        "cycle": cycle.number,
+        "administered_at": cycle.administered_at.isoformat(),
+        "activity_bq": cycle.administered_bq,
+        "acquisition_starts": [s.isoformat() for s in cycle.starts],
+        "total_activity_bq": [_digits(sum(c.at(cycle.delay_s(s)) for c in everything)) for s in cycle.starts],
+        "total_tia_bq_s": _digits(tia.sum()),
+        "regions": regions,
+    }
 
 
 def _centroids_lps_mm(plan: _Plan) -> list[list[float]]:
     """Centroid of each region's voxels."""
     regions = region_labels(plan.phantom.scene, plan.labels)
+    used = np.argwhere(regions)
+    label = regions[tuple(used.T)]
     found = []
     for region in plan.phantom.scene.regions:
-        middle = np.argwhere(regions == region.label).mean(axis=0)
-        found.append([round(float(v), 4) for v in plan.drawing_grid.to_lps_mm(middle)])
+        middle = plan.drawing_grid.to_lps_mm(used[label == region.label].mean(axis=0))
+        found.append([round(float(v), 4) + 0.0 for v in middle])
     return found
