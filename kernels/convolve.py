@@ -7,7 +7,7 @@ small ones by shifted additions. The same code runs on NumPy, CuPy and any names
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import scipy.fft
 from array_api_compat import is_numpy_array
@@ -64,32 +64,38 @@ def buffer_lengths(box_shape: Steps, reach: Steps) -> Steps:
 def convolution_bytes(box_shape: Steps, reach: Steps, kernels: int = 1) -> int:
     """Return the memory that the FFT convolution of one volume with ``kernels`` kernels takes beyond its input.
 
-    Two padded float32 volumes, two complex half spectra (the volume's and one product), and one real half spectrum for
-    each kernel.
+    Three complex half spectra (the volume's, one product, one axis of it transformed), one real half spectrum for each
+    kernel, one result for each kernel.
     """
     z, y, x = buffer_lengths(box_shape, reach)
-    full, half = z * y * x, z * y * (x // 2 + 1)
-    return 2 * full * FLOAT32_BYTES + 2 * half * COMPLEX64_BYTES + kernels * half * FLOAT32_BYTES
+    half = z * y * (x // 2 + 1)
+    results = kernels * box_shape[0] * box_shape[1] * box_shape[2] * FLOAT32_BYTES
+    return 3 * half * COMPLEX64_BYTES + kernels * half * FLOAT32_BYTES + results
+
+
+def _fft_of(array: Array) -> tuple[Any, dict[str, int]]:
+    """Return the FFT module for an array and its options: SciPy's threads on the host, else the namespace's own."""
+    if is_numpy_array(array):
+        return scipy.fft, {"workers": FFT_WORKERS}
+    return namespace_of(array).fft, {}
 
 
 def _forward(volume: Array, lengths: Steps) -> Array:
-    if is_numpy_array(volume):
-        return scipy.fft.rfftn(volume, lengths, workers=FFT_WORKERS)
-    xp = namespace_of(volume)
-    return xp.fft.rfftn(_padded(volume, lengths), axes=(0, 1, 2))
+    """Transform a volume padded with zeros; axis by axis, so that rows of padding are never transformed."""
+    fft, options = _fft_of(volume)
+    spectrum = fft.rfft(volume, n=lengths[2], axis=2, **options)
+    spectrum = fft.fft(spectrum, n=lengths[1], axis=1, **options)
+    return fft.fft(spectrum, n=lengths[0], axis=0, **options)
 
 
-def _backward(spectrum: Array, lengths: Steps) -> Array:
-    if is_numpy_array(spectrum):
-        return scipy.fft.irfftn(spectrum, lengths, workers=FFT_WORKERS, overwrite_x=True)
-    return namespace_of(spectrum).fft.irfftn(spectrum, s=lengths, axes=(0, 1, 2))
-
-
-def _padded(volume: Array, lengths: Steps) -> Array:
-    xp = namespace_of(volume)
-    buffer = xp.zeros(lengths, dtype=volume.dtype, device=device_of(volume))
-    buffer[: volume.shape[0], : volume.shape[1], : volume.shape[2]] = volume
-    return buffer
+def _backward(spectrum: Array, lengths: Steps, shape: Steps) -> Array:
+    """Transform back and keep ``shape``; rows outside it are dropped as soon as they are known."""
+    fft, options = _fft_of(spectrum)
+    if options:
+        options["overwrite_x"] = True  # the product is ours
+    part = fft.ifft(spectrum, n=lengths[0], axis=0, **options)[: shape[0], :, :]
+    part = fft.ifft(part, n=lengths[1], axis=1, **options)[:, : shape[1], :]
+    return fft.irfft(part, n=lengths[2], axis=2, **options)[:, :, : shape[2]]
 
 
 def _circular_axis(octant: Array, axis: int, length: int, kept: int) -> Array:
@@ -152,8 +158,8 @@ def convolve_spectra(source: Array, spectra: tuple[KernelSpectrum, ...]) -> tupl
             "needed spectra for this shape with one buffer; call kernel_spectrum with the volume's shape"
         )
     forward = _forward(source, lengths)
-    z, y, x = source.shape
-    return tuple(_backward(forward * spectrum.real, lengths)[:z, :y, :x] for spectrum in spectra)
+    shape = (source.shape[0], source.shape[1], source.shape[2])
+    return tuple(_backward(forward * spectrum.real, lengths, shape) for spectrum in spectra)
 
 
 def convolve_octant(source: Array, octant: Array, spectrum: KernelSpectrum | None = None) -> Array:
