@@ -37,6 +37,7 @@ SeriesKind = Literal["spect", "ct", "pet", "planar", "projections", "seg", "rtst
 
 _SEGMENTATIONS = {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5", "1.2.840.10008.5.1.4.1.1.66.7"}
 _RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+_VOLUMES = {NM_STORAGE, PET_STORAGE, ENHANCED_PET_STORAGE, CT_STORAGE, ENHANCED_CT_STORAGE}
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _DIRECTORY = "1.2.840.10008.1.3.10"
 # Image Type value 3 of the NM image module, DICOM PS3.3 C.8.4.9.1.1.
@@ -56,6 +57,8 @@ _TAGS = [
     "Columns", "NumberOfFrames", "BitsAllocated", "SamplesPerPixel", "RadiopharmaceuticalInformationSequence",
     "EnergyWindowRangeSequence", "EnergyWindowInformationSequence",
 ]  # fmt: skip
+# Tag, type and length of an element before its value.
+_SHORTEST_ELEMENT_HEADER = 8
 _UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
 
 
@@ -121,21 +124,31 @@ def discover(paths: Sequence[Path]) -> tuple[SeriesFiles, ...]:
     return found.series
 
 
+@dataclass(frozen=True)
+class _Quick:
+    """What grouping needs of one file, and how many bytes follow the attributes before the pixels."""
+
+    path: Path
+    header: Dataset
+    rest_bytes: int
+
+
+@lenient()
 def scan(paths: Sequence[Path]) -> Discovery:
     """Return the series in files and folders with everything that is wrong with them, refusing only a missing path."""
-    groups: dict[tuple[str, SeriesKind], list[tuple[Path, Dataset]]] = {}
+    groups: dict[tuple[str, SeriesKind], list[_Quick]] = {}
     unreadable: list[RefusalError] = []
     skipped = 0
     for path in _files(paths):
         try:
-            header = _header(path)
+            quick = _quick(path)
         except RefusalError as error:
             unreadable.append(error)
             continue
-        if header is None:
+        if quick is None:
             skipped += 1
             continue
-        groups.setdefault((text(header, "SeriesInstanceUID"), kind_of(header)), []).append((path, header))
+        groups.setdefault((text(quick.header, "SeriesInstanceUID"), kind_of(quick.header)), []).append(quick)
     return Discovery(tuple(_series(kind, files) for (_, kind), files in groups.items()), tuple(unreadable), skipped)
 
 
@@ -156,20 +169,21 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _header(path: Path) -> Dataset | None:
+def _quick(path: Path) -> _Quick | None:
     """Read what grouping needs; None for a file that is not DICOM."""
     try:
         if not _looks_like_dicom(path):
             return None
-        with lenient():
-            header = pydicom.dcmread(path, specific_tags=_TAGS, stop_before_pixels=True, force=True)
+        with path.open("rb") as stream:
+            header = pydicom.dcmread(stream, specific_tags=_TAGS, stop_before_pixels=True, force=True)
+            rest_bytes = path.stat().st_size - stream.tell()
     except READ_ERRORS as error:
         raise corrupt(path, f"{type(error).__name__} while reading the header") from error
     if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
         return None
     if not text(header, "SOPClassUID") or not text(header, "SeriesInstanceUID"):
         raise corrupt(path, "no SOP class or no series UID in the header")
-    return header
+    return _Quick(path, header, rest_bytes)
 
 
 def _looks_like_dicom(path: Path) -> bool:
@@ -197,19 +211,19 @@ def kind_of(header: Dataset) -> SeriesKind:
     return "rtstruct" if sop_class == _RT_STRUCTURE_SET else "other"
 
 
-def _series(kind: SeriesKind, files: Sequence[tuple[Path, Dataset]]) -> SeriesFiles:
-    header = files[0][1]
-    moments = [moment for _, other in files if (moment := acquired_at(other)) is not None]
+def _series(kind: SeriesKind, files: Sequence[_Quick]) -> SeriesFiles:
+    header = files[0].header
+    moments = [moment for file in files if (moment := acquired_at(file.header)) is not None]
     return SeriesFiles(
         series_uid=text(header, "SeriesInstanceUID"),
         study_uid=text(header, "StudyInstanceUID"),
         sop_class_uid=text(header, "SOPClassUID"),
         frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
         kind=kind,
-        paths=tuple(path for path, _ in files),
+        paths=tuple(file.path for file in files),
         patient_digests=_patients(files),
         acquired_at=_earliest(moments),
-        problem=next((problem for path, other in files if (problem := _truncated(path, other))), None),
+        problem=next((problem for file in files if (problem := _truncated(file))), None),
     )
 
 
@@ -217,16 +231,20 @@ def _earliest(moments: Sequence[datetime]) -> datetime | None:
     return min(moments, key=lambda moment: moment.isoformat()) if moments else None
 
 
-def _patients(files: Sequence[tuple[Path, Dataset]]) -> tuple[str, ...]:
-    identifiers = {text(header, "PatientID") for _, header in files}
+def _patients(files: Sequence[_Quick]) -> tuple[str, ...]:
+    identifiers = {text(file.header, "PatientID") for file in files}
     return tuple(sorted(hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers))
 
 
-def _truncated(path: Path, header: Dataset) -> RefusalError | None:
-    """Tell whether a file is too short for its uncompressed pixels."""
+def _truncated(file: _Quick) -> RefusalError | None:
+    """Tell whether a file ends before its uncompressed pixels do."""
+    header = file.header
+    if text(header, "SOPClassUID") in _VOLUMES and (not number(header, "Rows") or file.rest_bytes <= 0):
+        return corrupt(file.path, "a file that ends before its pixels")
     if header.file_meta.get("TransferSyntaxUID") not in _UNCOMPRESSED or not number(header, "Rows"):
         return None
     bits = frame_count(header) * (number(header, "SamplesPerPixel") or 1) * (number(header, "BitsAllocated") or 0)
     needed = int((number(header, "Rows") or 0) * (number(header, "Columns") or 0) * bits / 8)
-    size = path.stat().st_size
-    return corrupt(path, f"{size} bytes, of which {needed} would be pixels") if size < needed else None
+    if file.rest_bytes >= needed + _SHORTEST_ELEMENT_HEADER:
+        return None
+    return corrupt(file.path, f"{max(file.rest_bytes, 0)} bytes where {needed} bytes of pixels should be")

@@ -125,9 +125,8 @@ def nominal_spacing_mm(dataset: Dataset) -> tuple[float, float, float] | None:
 
 
 def _nm_source(dataset: Dataset, where: str) -> Dataset:
-    detectors = [item for item in items(dataset, "DetectorInformationSequence") if "ImagePositionPatient" in item]
-    placed = [item for item in detectors if numbers(item, "ImagePositionPatient")] or detectors
-    placed += [dataset] if numbers(dataset, "ImagePositionPatient") else []
+    sources = (*items(dataset, "DetectorInformationSequence"), dataset)
+    placed = [source for source in sources if numbers(source, "ImagePositionPatient")]
     if not placed:
         raise _missing("no Image Position (0020,0032), neither of the detector (0054,0022) nor of the image", where)
     for other in placed[1:]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.dicom.geometry import plane_stack
-from pipeline.dicom.headers import ENHANCED_CT_STORAGE, number, read_dataset, series_hash
+from pipeline.dicom.headers import ENHANCED_CT_STORAGE, lenient, number, read_dataset, series_hash
 from pipeline.dicom.pixels import stored_frames
 from pipeline.dicom.timing import require_acquired_at, with_offset
 from pipeline.domain.geometry import Grid
@@ -51,6 +51,7 @@ def read_ct(series: SeriesFiles, *, default_offset: timezone | None = None) -> C
     return CtImage(where, series.study_uid, ct, start, digest)
 
 
+@lenient()
 def read_hounsfield(series: SeriesFiles) -> tuple[HounsfieldMap, str]:
     """Return the CT numbers of a series and the SHA-256 over its files.
 

@@ -14,6 +14,7 @@ from pipeline.dicom.headers import (
     attempt,
     frame_count,
     items,
+    lenient,
     number,
     positive,
     read_dataset,
@@ -126,6 +127,7 @@ def read_spect(series: SeriesFiles, *, default_offset: timezone | None = None) -
     )
 
 
+@lenient()
 def decode_spect(series: SeriesFiles) -> SpectDecoding:
     """Decode a NM or PET series as far as it goes; nothing is raised for a bad series."""
     decoded = SpectDecoding(series)

@@ -231,7 +231,7 @@ def _with_frame_checked(spect: SpectImage, ct: CtImage, site: SiteProfile) -> Sp
 
 
 def _with_heads_noted(spect: SpectImage, camera: CameraProfile) -> SpectImage:
-    if camera.heads or not (camera.frame_duration_s and camera.projections):
+    if camera.heads or spect.dialect == "pet-bqml" or not (camera.frame_duration_s and camera.projections):
         return spect
     note = f"HEADS_ASSUMED: {USUAL_HEADS} heads, as neither header nor site profile tells; set heads of the camera"
     return replace(spect, notes=(*spect.notes, note))
@@ -239,10 +239,10 @@ def _with_heads_noted(spect: SpectImage, camera: CameraProfile) -> SpectImage:
 
 def _duration_s(spect: SpectImage, camera: CameraProfile) -> float:
     frame_s, projections = camera.frame_duration_s, camera.projections
+    if spect.acquisition_duration_s and spect.dialect == "pet-bqml":
+        return spect.acquisition_duration_s
     if frame_s and projections:
         return frame_s * projections / (camera.heads or USUAL_HEADS)
-    if spect.acquisition_duration_s:
-        return spect.acquisition_duration_s
     raise RefusalError(
         "ACQUISITION_DURATION_MISSING",
         found="no frame duration and number of projections, neither in the header nor in the site profile",
