@@ -15,6 +15,7 @@ from pipeline.physics.region_dose import RegionModelDoses, model_region_doses
 from pipeline.physics.second_check import second_check
 from pipeline.steps import artefacts
 from pipeline.steps.burden import tumour_burden
+from pipeline.steps.integrate import VOXEL_AVERAGES
 from pipeline.steps.marrow import MarrowInput, marrow_regions
 from pipeline.steps.region_results import RegionResultInput, region_document
 from pipeline.steps.region_results import remainder_document as remainder_result
@@ -106,7 +107,13 @@ def _model_doses(given: DoseInput, fitted: list[RegionKinetics]) -> RegionModelD
     rows = [_row_of(given, kinetics) for kinetics in fitted]
     fractions = np.asarray(delineation.fraction)[rows]
     tia_bq_s = np.array([kinetics.estimate.tia_bq_s for kinetics in fitted])
-    spill = spill_out_map(tia_bq_s, fractions, delineation.spect_density.grid.spacing_mm, given.integration.fwhm_mm)
+    spill = spill_out_map(
+        tia_bq_s,
+        fractions,
+        delineation.spect_density.grid.spacing_mm,
+        given.integration.fwhm_mm,
+        voxel_averages=VOXEL_AVERAGES,
+    )
     outside = np.asarray(given.integration.tia.tia_bq_s_per_ml) - spill
     rest = np.clip(outside, 0.0, None) * np.asarray(delineation.fraction)[-1]
     return model_region_doses(

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 REMAINDER = "remainder"
 # A region whose curve cannot be fitted stops the run where a limit depends on it; others are left out and flagged.
 INDISPENSABLE = frozenset({"kidney"})
+# A recovery curve is measured on the camera's own images: its width holds one average over the voxels of the image and
+# one over the partial voxels of the contour, which the region fractions bring along already.
+VOXEL_AVERAGES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,12 @@ def integrate(
     measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
     fwhm_mm = equivalent_fwhm_mm(camera.recovery) if camera.recovery else None
     recovered = recovered_activities(
-        measured[:, :-1], measured[:, -1], delineation.fraction, activities[0].grid.spacing_mm, fwhm_mm
+        measured[:, :-1],
+        measured[:, -1],
+        delineation.fraction,
+        activities[0].grid.spacing_mm,
+        fwhm_mm,
+        voxel_averages=VOXEL_AVERAGES,
     )
     regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide)
     voxels = tia_map(
