@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pipeline.domain.decision import BloodPanel, GivenCycle, PatientCourse, ResponseAssessment
 from pipeline.records.events import Statements, statements_on
 from pipeline.records.filed_dose import FiledDose, kidneys, marrow
-from pipeline.records.signing import second_check_failed
+from pipeline.records.signing import failed_checks
 from pipeline.records.times import day_of
 from pipeline.units import BQ_PER_GBQ
 
@@ -95,7 +95,7 @@ def _filed_cycle(version: CycleVersion, limit_method: str | None, stated: Statem
         kidney_right_gy=found.right_gy,
         asymmetry_acknowledged=version.cycle in stated.acknowledged_cycles,
         # A physicist can sign over a failed check only with a reason, and thereby answers for it.
-        second_check_failed=second_check_failed(version.document) and status == "DRAFT",
+        second_check_failed=bool(failed_checks(version.document)) and status == "DRAFT",
         **_dose_fields(kidney, kidney_status, marrow_used, marrow_status),
         marrow_method=method or str((imputed or {}).get("marrow_method", "")),
     )

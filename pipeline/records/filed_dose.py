@@ -33,8 +33,9 @@ class FiledKidneys:
 def kidneys(regions: Sequence[Document]) -> FiledKidneys:
     """Return the kidney doses of a result's regions.
 
-    The value of the rule is the mass-weighted mean of both whole kidneys, or the only kidney. Correlated sigmas (the
-    calibration, shared by both sides) add linearly, independent ones in quadrature (Gear et al., EJNMMI 2018).
+    The value of the rule is the mass-weighted mean of both whole kidneys, or the only kidney; there is none where the
+    dose or mass of a kidney is null. Correlated sigmas (the calibration, shared by both sides) add linearly,
+    independent ones in quadrature (EANM 2018 framework, Gear et al., Eur J Nucl Med Mol Imaging 2018;45:2456).
     """
     found = [region for region in regions if region["name"] == "kidney" and region["kind"] == "organ"]
     return FiledKidneys(_mass_weighted(found), _side(found, "left"), _side(found, "right"))
@@ -49,16 +50,16 @@ def marrow(regions: Sequence[Document], limit_method: str | None) -> tuple[Filed
 
 
 def _side(regions: Sequence[Document], laterality: str) -> float | None:
-    return next((float(r["mean_dose_gy"]) for r in regions if r.get("laterality") == laterality), None)
+    region = next((r for r in regions if r["laterality"] == laterality), None)
+    return None if region is None or region["mean_dose_gy"] is None else float(region["mean_dose_gy"])
 
 
 def _mass_weighted(regions: Sequence[Document]) -> FiledDose | None:
-    if not regions:
+    doses = [dose for region in regions if region["mass_g"] is not None and (dose := _dose(region)) is not None]
+    if not regions or len(doses) < len(regions):
         return None
     masses = [float(region["mass_g"]) for region in regions]
-    weights = [mass / math.fsum(masses) for mass in masses]
-    doses = [_dose(region) for region in regions]
-    pairs = list(zip(weights, doses, strict=True))
+    pairs = [(mass / math.fsum(masses), dose) for mass, dose in zip(masses, doses, strict=True)]
     return FiledDose(
         mean_gy=math.fsum(w * dose.mean_gy for w, dose in pairs),
         sigma_correlated_gy=math.fsum(w * dose.sigma_correlated_gy for w, dose in pairs),
@@ -66,12 +67,17 @@ def _mass_weighted(regions: Sequence[Document]) -> FiledDose | None:
     )
 
 
-def _dose(region: Document) -> FiledDose:
-    """Read one region; without a split, the whole sigma is taken as independent."""
-    whole = {"correlated_gy": 0.0, "independent_gy": region["mean_dose_sigma_gy"]}
-    split: Document = region.get("uncertainty") or whole
-    return FiledDose(
-        mean_gy=float(region["mean_dose_gy"]),
-        sigma_correlated_gy=float(split["correlated_gy"]),
-        sigma_independent_gy=float(split["independent_gy"]),
-    )
+def _dose(region: Document) -> FiledDose | None:
+    if region["mean_dose_gy"] is None:
+        return None
+    correlated_gy, independent_gy = _sigmas_gy(region)
+    return FiledDose(float(region["mean_dose_gy"]), correlated_gy, independent_gy)
+
+
+def _sigmas_gy(region: Document) -> tuple[float, float]:
+    """Return the correlated and the independent part; without a split, the whole sigma is taken as independent."""
+    split = region.get("uncertainty") or {}
+    correlated, independent = split.get("correlated_gy"), split.get("independent_gy")
+    if correlated is None or independent is None:
+        return 0.0, float(region["mean_dose_sigma_gy"] or 0.0)
+    return float(correlated), float(independent)

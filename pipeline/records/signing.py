@@ -31,17 +31,20 @@ class SignedVersion:
         return {"cycle": self.cycle, "version": self.version, **asdict(self.signature)}
 
 
-def second_check_failed(document: dict[str, Any]) -> bool:
-    """Tell whether any independent second check of the result failed."""
-    return any(not check.get("passed") for check in document.get("second_check") or ())
+def failed_checks(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return the regions whose independent second check did not pass.
+
+    A check without tolerance is shown only; one that has a tolerance and no verdict did not pass.
+    """
+    checks = document.get("second_check") or ()
+    judged = [c for c in checks if c.get("tolerance") is not None or c.get("passed") is False]
+    return tuple(str(check.get("region")) for check in judged if check.get("passed") is not True)
 
 
 def concerns(document: dict[str, Any]) -> tuple[str, ...]:
     """Return what a signer must answer for in words: failed second checks and BLOCK flags."""
-    failed = [f"second check of {c.get('region')}" for c in document.get("second_check") or () if not c.get("passed")]
-    inside = [flag for region in document["regions"] for flag in region.get("flags") or () if isinstance(flag, dict)]
-    flags = [*(document.get("flags") or ()), *inside]
-    blocking = [str(flag.get("code")) for flag in flags if flag.get("level") == "BLOCK"]
+    failed = [f"second check of {region}" for region in failed_checks(document)]
+    blocking = [str(flag.get("code")) for flag in document.get("flags") or () if flag.get("level") == "BLOCK"]
     return tuple(dict.fromkeys([*failed, *blocking]))
 
 
