@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import find_objects, uniform_filter
 
-from kernels.convolve import convolve_octant, convolve_small
+from kernels.convolve import convolve_octant, convolve_small, kernel_spectrum
 from kernels.histogram import weighted_quantiles
 from pipeline.domain.dose import RegionStatistics
 from pipeline.domain.maps import DensityMap
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kernels.backend import Backend
+    from kernels.convolve import KernelSpectrum
     from pipeline.domain.maps import TiaMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.physics.dose_kernel import PointKernel
@@ -257,7 +258,8 @@ def _grown(box: tuple[slice, ...], reach: tuple[int, int, int], shape: tuple[int
 def _masses_g(
     seg_labels: NDArray[np.integer], density: NDArray[np.floating], labels: list[int], spacing_mm: Triple
 ) -> Floats:
-    sums = np.bincount(seg_labels.ravel(), density.ravel(), minlength=max(labels, default=0) + 1)
+    used = seg_labels > 0
+    sums = np.bincount(seg_labels[used], density[used], minlength=max(labels, default=0) + 1)
     mass = np.asarray(sums[labels], dtype=np.float64) * float(np.prod(spacing_mm)) / MM3_PER_ML
     for label, value in zip(labels, mass, strict=True):
         _require_mass(float(value), f"label {label}")
@@ -304,13 +306,14 @@ def _photon_doses(
     s_values = voxel_s_values(kernel, grid.spacing_mm, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
     octant = backend.send(s_values.photon_gy_per_bq_s, np.float32)
 
-    def dose_of(source: NDArray[np.floating]) -> NDArray[np.floating]:
-        dose = backend.fetch(convolve_octant(backend.send(source, np.float32), octant))
+    def dose_of(source: NDArray[np.floating], kept: KernelSpectrum | None = None) -> NDArray[np.floating]:
+        dose = backend.fetch(convolve_octant(backend.send(source, np.float32), octant, kept))
         return np.asarray(np.maximum(dose, 0.0))
 
     targets = fractions[(slice(None), *box)] * density[box]
-    from_rest = _means(dose_of(rest[box]), targets)
-    from_regions = _means(dose_of(decays[box]), targets)
+    spectrum = kernel_spectrum(octant, (shape[0], shape[1], shape[2]))
+    from_rest = _means(dose_of(rest[box], spectrum), targets)
+    from_regions = _means(dose_of(decays[box], spectrum), targets)
     own = np.zeros(tia.size)
     for row, fraction in enumerate(fractions):
         part = _occupied(fraction > 0)

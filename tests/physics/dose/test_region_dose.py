@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import array_api_strict
 import numpy as np
 import pytest
 
+from kernels.backend import Backend
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.errors import RefusalError
 from pipeline.physics.dose import absorbed_dose
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kernels.backend import Backend
     from pipeline.domain.geometry import Grid
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.physics.dose_kernel import PointKernel
@@ -54,6 +55,7 @@ def model(
         *,
         density: float = 1.0,
         remainder: float | NDArray[np.float64] = 0.0,
+        backend: Backend = host,
     ) -> RegionModelDoses:
         grid = grid_of(SHAPE, (SIDE, SIDE, SIDE))
         labels = sum(((i + 1) * mask for i, mask in enumerate(masks)), np.zeros(masks[0].shape, np.int16))
@@ -68,7 +70,7 @@ def model(
             nuclide=lutetium,
             point_kernel=water,
             contour_spacing_mm=(SIDE / factor,) * 3,
-            backend=host,
+            backend=backend,
         )
 
     return compute
@@ -126,6 +128,14 @@ def test_remainder_adds_photons_and_what_crosses_the_border(
     assert from_electrons == pytest.approx(1.0, abs=2e-3)
     assert found.remainder_electron_gy[0] / found.electron_gy[0] == pytest.approx(0.017, abs=0.006)
     assert found.remainder_photon_gy[0] > 3 * (found.photon_gy[0] - found.remainder_photon_gy[0])
+
+
+def test_a_device_gives_the_doses_of_the_host(model: Callable[..., RegionModelDoses]) -> None:
+    device = Backend("gpu", "array-api-strict", array_api_strict, place=array_api_strict.Device("device1"))
+    masks = [sphere_mask(2, MIDDLE, 12.0), sphere_mask(2, (40.0, 40.0, 20.0), 10.0)]
+    expected, found = (model(masks, [1e12, 2e11], 2, remainder=1e8, **options) for options in ({}, {"backend": device}))
+    np.testing.assert_allclose(found.mean_gy, expected.mean_gy, rtol=1e-5)
+    np.testing.assert_allclose(found.self_gy, expected.self_gy, rtol=1e-5)
 
 
 def test_electron_dose_follows_mass_not_volume(model: Callable[..., RegionModelDoses]) -> None:
