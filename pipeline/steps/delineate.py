@@ -12,7 +12,6 @@ from pipeline.domain.maps import DensityMap
 from pipeline.files.nifti import read_contours
 from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.body import body_mask
-from pipeline.imaging.segment import segment
 from pipeline.physics.density import density_from_hu
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def delineate(
     if contours:
         segmentation, flags = read_contours(contours, ct.grid.frame_of_reference_uid), ()
     else:
+        from pipeline.imaging.segment import segment
+
         found = segment(ct, density, activity)
         segmentation, flags = found.segmentation, found.flags
     fractions = region_fractions(segmentation, activity.grid)
