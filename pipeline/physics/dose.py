@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     Box = tuple[slice, slice, slice]
 
-DoseEngine = Literal["convolution", "local"]
 
 # Air is 0.0012 g/cm3, the thinnest lung about 0.1: less is not the body, and no dose in it is divided by its density.
 BODY_DENSITY_G_PER_CM3 = 0.1
@@ -109,7 +108,7 @@ def absorbed_dose(
     backend: Backend,
     *,
     body: NDArray[np.bool_] | None = None,
-    engine: DoseEngine = "convolution",
+    engine: str = "convolution",
 ) -> DoseResult:
     """Return the absorbed dose of every voxel of the body.
 
