@@ -1,17 +1,16 @@
-"""Weighted least-squares fits of one to three exponentials, with bounded rates.
+"""Weighted least-squares fit of one exponential with a bounded rate, and what all fits share.
 
 Time is scaled by the last time and activity by the largest value, so that tolerances are relative.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq, least_squares, nnls
+from scipy.optimize import brentq
 
 from pipeline.errors import require
 from pipeline.physics.exponentials import ExponentialSum, fisher_covariance
@@ -34,10 +33,8 @@ SHORTEST_OF_PHYSICAL = 0.25
 # Faster components (distribution in blood) down to 6 min. Project choice.
 SHORTEST_COMPONENT_S = 0.1 * SECONDS_PER_HOUR
 RATE_SCAN = 97
-COMPONENT_SCAN = 14
-REWEIGHTINGS = 60
 ROOT_TOLERANCE = 4.0 * float(np.finfo(np.float64).eps)
-WEIGHT_FLOOR = 1e-9
+WEIGHT_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -89,48 +86,8 @@ def fit_mono(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float
         amplitude, rate = _mono_relative(time, activity, low, high)
     else:
         amplitude, rate = _mono_weighted(time, activity, (scale_bq / curve.sigma_bq) ** 2, low, high)
-    _require_positive(amplitude, curve)
-    return _finished(curve, np.array([amplitude * scale_bq]), np.array([rate / scale_s]), relative_error)
-
-
-def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float, components: int) -> ExponentialSum:
-    """Return the bounded weighted fit of two or three exponentials that is nowhere negative.
-
-    Written as sum of c_k (e_k - e_k+1) with e_k = exp(-lambda_k t), slowest first, and c_k >= 0: all mixtures of
-    washout phases and of one uptake phase, and never below zero. Rates are scanned with the amplitudes by
-    non-negative least squares (Lawson, Hanson 1974), then all are refined together.
-
-    Parameters
-    ----------
-    curve : TimeActivityCurve
-        At least ``2 x components`` points.
-    bounds : RateBounds
-    relative_error : float
-    components : int
-
-    Returns
-    -------
-    ExponentialSum
-    """
-    scale_s, scale_bq = float(curve.time_s[-1]), float(np.abs(curve.activity_bq).max()) or 1.0
-    time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
-    measured = None if curve.sigma_bq is None else curve.sigma_bq / scale_bq
-    sigma = relative_error * np.maximum(np.abs(activity), 0.01) if measured is None else measured
-    sides = _component_bounds(bounds, scale_s, components)
-    steps, rates = _scan(time, activity, sigma, sides)
-    converged = False
-    for _ in range(REWEIGHTINGS):
-        steps, rates = _refined(time, activity, sigma, steps, rates, sides)
-        fitted = np.maximum(_basis(time, rates) @ steps, WEIGHT_FLOOR)
-        moved = measured is None and bool(np.abs(relative_error * fitted / sigma - 1.0).max() > 1e-11)
-        if not moved:
-            converged = True
-            break
-        sigma = relative_error * fitted
-    order = np.argsort(rates)
-    amplitude = np.diff(steps, prepend=0.0)[order]
-    _require_positive(float(steps[-1]), curve)
-    return _finished(curve, amplitude * scale_bq, rates[order] / scale_s, relative_error, converged=converged)
+    require_positive(amplitude, curve)
+    return finished(curve, np.array([amplitude * scale_bq]), np.array([rate / scale_s]), relative_error)
 
 
 def prior_fit(
@@ -154,7 +111,7 @@ def prior_fit(
     """
     rate, time_s = math.log(2.0) / half_life_s, float(curve.time_s[0])
     amplitude = float(curve.activity_bq[0]) * math.exp(rate * time_s)
-    _require_positive(amplitude, curve)
+    require_positive(amplitude, curve)
     point = float(fitted_sigma(curve, curve.activity_bq, relative_error)[0] / curve.activity_bq[0])
     rate_sigma = rate * half_life_sigma_s / half_life_s
     common = amplitude * time_s * rate_sigma**2
@@ -195,15 +152,21 @@ def fitted_sigma(curve: TimeActivityCurve, fitted_bq: Vector, relative_error: fl
     return np.asarray(relative_error * np.maximum(np.abs(fitted_bq), WEIGHT_FLOOR * np.abs(fitted_bq).max()))
 
 
-def _finished(
+def finished(
     curve: TimeActivityCurve, amplitude: Vector, rate: Vector, relative_error: float, *, converged: bool = True
 ) -> ExponentialSum:
+    """Return fitted parameters with their covariance."""
+    # Scaled, so that the squares of neither tiny nor huge activities leave the range of numbers.
+    scale_s, scale_bq = float(curve.time_s[-1]), float(np.abs(amplitude).max())
     fitted = np.exp(-np.outer(curve.time_s, rate)) @ amplitude
-    sigma = fitted_sigma(curve, fitted, relative_error)
-    return ExponentialSum(amplitude, rate, fisher_covariance(curve.time_s, amplitude, rate, sigma), converged)
+    sigma = fitted_sigma(curve, fitted, relative_error) / scale_bq
+    scaled = fisher_covariance(curve.time_s / scale_s, amplitude / scale_bq, rate * scale_s, sigma)
+    units = np.tile([scale_bq, 1.0 / scale_s], rate.size)
+    return ExponentialSum(amplitude, rate, scaled * np.outer(units, units), converged)
 
 
-def _require_positive(amplitude: float, curve: TimeActivityCurve) -> None:
+def require_positive(amplitude: float, curve: TimeActivityCurve) -> None:
+    """Refuse a fit without a positive amplitude (``CURVE_NOT_POSITIVE``)."""
     require(
         amplitude > 0.0,
         "CURVE_NOT_POSITIVE",
@@ -253,52 +216,3 @@ def _bounded_root(slope: Callable[[float], float], low: float, high: float) -> f
     if slope(high) <= 0.0:
         return high
     return float(brentq(slope, low, high, xtol=1e-15, rtol=ROOT_TOLERANCE))
-
-
-def _component_bounds(bounds: RateBounds, scale_s: float, components: int) -> tuple[Vector, Vector]:
-    low = np.full(components, bounds.slowest_per_s * scale_s)
-    high = np.full(components, bounds.fastest_component_per_s * scale_s)
-    high[0] = bounds.fastest_per_s * scale_s
-    return low, high
-
-
-def _basis(time: Vector, rates: Vector) -> Vector:
-    shape = np.exp(-np.outer(time, rates))
-    shape[:, :-1] -= shape[:, 1:].copy()
-    return shape
-
-
-def _scan(time: Vector, activity: Vector, sigma: Vector, sides: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
-    slow = np.geomspace(sides[0][0], sides[1][0], COMPONENT_SCAN)
-    fast = np.geomspace(sides[0][-1], sides[1][-1], COMPONENT_SCAN + 1)
-    best: tuple[float, Vector, Vector] = (math.inf, np.zeros(sides[0].size), sides[0])
-    for first, *others in itertools.product(slow, *[fast] * (sides[0].size - 1)):
-        rates = np.array([first, *others])
-        if (np.diff(rates) <= 0.05 * rates[:-1]).any():
-            continue
-        steps, cost = nnls(_basis(time, rates) / sigma[:, None], activity / sigma)
-        if cost < best[0]:
-            best = (float(cost), steps, rates)
-    return best[1], best[2]
-
-
-def _refined(
-    time: Vector, activity: Vector, sigma: Vector, steps: Vector, rates: Vector, sides: tuple[Vector, Vector]
-) -> tuple[Vector, Vector]:
-    count = rates.size
-
-    def residual(parameters: Vector) -> Vector:
-        return np.asarray((_basis(time, np.exp(parameters[count:])) @ parameters[:count] - activity) / sigma)
-
-    def jacobian(parameters: Vector) -> Vector:
-        rate = np.exp(parameters[count:])
-        per_rate = -np.outer(time, rate) * np.exp(-np.outer(time, rate)) * np.diff(parameters[:count], prepend=0.0)
-        return np.asarray(np.hstack([_basis(time, rate), per_rate]) / sigma[:, None])
-
-    low = np.concatenate([np.zeros(count), np.log(sides[0]) - 1e-12])
-    high = np.concatenate([np.full(count, np.inf), np.log(sides[1]) + 1e-12])
-    start = np.clip(np.concatenate([steps, np.log(rates)]), low + 1e-13, high - 1e-13)
-    found = least_squares(
-        residual, start, jac=jacobian, bounds=(low, high), x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15
-    )
-    return found.x[:count], np.clip(np.exp(found.x[count:]), sides[0], sides[1])

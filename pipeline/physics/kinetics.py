@@ -14,7 +14,8 @@ import numpy as np
 from pipeline.domain.kinetics import TiaEstimate
 from pipeline.errors import RefusalError, require
 from pipeline.physics.curve_areas import fitted_area, last_points, trapezoid_area
-from pipeline.physics.exponential_fit import aicc, fit_mono, fit_multi, prior_fit, rate_bounds
+from pipeline.physics.exponential_fit import aicc, fit_mono, prior_fit, rate_bounds
+from pipeline.physics.multi_exponential_fit import fit_multi
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
