@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchModuleError
 
 from pipeline.errors import RefusalError, require
 from pipeline.records.schema import REVISION, VERSION_TABLE
@@ -42,10 +42,12 @@ def connect_engine(url: str) -> Engine:
         engine = create_engine(parsed, **_engine_options(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise _url_refusal(parsed, str(error)) from error
+    if engine.dialect.is_async:
+        raise _url_refusal(parsed, "an asynchronous driver")
     prepare(engine)
     try:
         migrate(engine)
-    except (OperationalError, DatabaseError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
         engine.dispose()
         raise _url_refusal(parsed, f"a database that cannot be used ({error.orig})") from error
     except BaseException:

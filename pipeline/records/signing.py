@@ -18,6 +18,19 @@ MEANING: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True)
+class SigningWish:
+    """Who wants to sign what; ``version`` is the version that was reviewed, where the caller knows it."""
+
+    cycle: int
+    version: int | None
+    role: str
+    signed_by: str
+    reason: str
+    signed_at: str
+    signed_at_local: str
+
+
+@dataclass(frozen=True)
 class SignedVersion:
     """A signature and the version it stands under; ``already_signed`` where it had stood there before."""
 
@@ -48,37 +61,44 @@ def concerns(document: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*failed, *blocking]))
 
 
-def check_signature(version: CycleVersion | None, wish: dict[str, Any]) -> SignedVersion:
+def check_signature(version: CycleVersion | None, wish: SigningWish) -> SignedVersion:
     """Return the signature to keep: the one that stands already, or a new one that may be given.
 
     Parameters
     ----------
     version : CycleVersion or None
         The newest version of the cycle.
-    wish : dict
-        ``cycle``, ``role``, ``signed_by``, ``reason``, ``signed_at``, ``signed_at_local``.
+    wish : SigningWish
     """
-    role = _role(wish["role"])
+    role = _role(wish.role)
     if version is None:
         raise RefusalError(
             "CYCLE_UNKNOWN",
-            found=f"no filed cycle {wish['cycle']} of this patient",
+            found=f"no filed cycle {wish.cycle} of this patient",
             needed="a filed cycle",
             do="process the cycle first, or check its number",
             where="cycle",
         )
+    require(
+        wish.version in (None, version.version),
+        "VERSION_SUPERSEDED",
+        found=f"version {wish.version}, while version {version.version} is the newest of cycle {version.cycle}",
+        needed="a signature under the newest version",
+        do="review the newest version and sign that",
+        where="version",
+    )
     standing = version.signature_of(role)
     if standing is not None:
         return SignedVersion(version.cycle, version.version, standing, already_signed=True)
     _check_new(version, role, wish)
     signature = Signature(
         role=role,
-        signed_by=wish["signed_by"],
+        signed_by=wish.signed_by,
         meaning=MEANING[role],
-        reason=wish["reason"],
+        reason=wish.reason,
         result_hash=version.result_hash,
-        signed_at=wish["signed_at"],
-        signed_at_local=wish["signed_at_local"],
+        signed_at=wish.signed_at,
+        signed_at_local=wish.signed_at_local,
     )
     return SignedVersion(version.cycle, version.version, signature, already_signed=False)
 
@@ -95,9 +115,9 @@ def _role(role: str) -> Role:
     return cast("Role", role)
 
 
-def _check_new(version: CycleVersion, role: Role, wish: dict[str, Any]) -> None:
+def _check_new(version: CycleVersion, role: Role, wish: SigningWish) -> None:
     require(
-        0 < len(wish["signed_by"]) <= 200,
+        0 < len(wish.signed_by) <= 200,
         "SIGNER_MISSING",
         found="no name, or one of more than 200 characters",
         needed="the name of the person who signs",
@@ -114,7 +134,7 @@ def _check_new(version: CycleVersion, role: Role, wish: dict[str, Any]) -> None:
     )
     doubts = concerns(version.document)
     require(
-        not doubts or bool(wish["reason"]),
+        not doubts or bool(wish.reason),
         "REASON_REQUIRED",
         found=f"no reason, while these ask for one: {', '.join(doubts)}",
         needed="a reason why the result may be used all the same",

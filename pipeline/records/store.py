@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from pipeline.domain.provenance import canonical_json, content_hash
 from pipeline.errors import RefusalError, require
@@ -13,6 +14,7 @@ from pipeline.records.connection import connect_engine, writing
 from pipeline.records.course import course_from_record
 from pipeline.records.entries import draft_entry
 from pipeline.records.record import read_record
+from pipeline.records.signing import SigningWish
 from pipeline.records.times import end_of, utc_text
 from pipeline.records.view import record_document
 from pipeline.records.writes import (
@@ -27,7 +29,7 @@ from pipeline.records.writes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
     from types import TracebackType
 
@@ -172,44 +174,46 @@ class RecordStore:
         drafts = [draft_entry(kind, content, position) for position, (kind, content) in enumerate(entries, start=1)]
         return self._write(lambda connection: add_drafts(connection, patient_key, drafts, recorded_at, by))
 
-    def sign(self, patient_key: str, cycle: int, role: str, by: str, reason: str, at: datetime) -> SignedVersion:
+    def sign(
+        self, patient_key: str, cycle: int, role: str, by: str, reason: str, at: datetime, version: int | None = None
+    ) -> SignedVersion:
         """Sign the newest version of a cycle: the physicist the doses, the physician the decision.
+
+        Parameters
+        ----------
+        version : int or None
+            The version that was reviewed; refused where a newer one has been filed since.
 
         Raises
         ------
         RefusalError
-            PATIENT_UNKNOWN, CYCLE_UNKNOWN, ROLE_UNKNOWN, SIGNER_MISSING, REASON_REQUIRED (a failed second check or a
-            BLOCK flag), DOSE_NOT_SIGNED (physician before physicist).
+            PATIENT_UNKNOWN, CYCLE_UNKNOWN, VERSION_SUPERSEDED, ROLE_UNKNOWN, SIGNER_MISSING, REASON_REQUIRED (a failed
+            second check or a BLOCK flag), DOSE_NOT_SIGNED (physician before physicist).
         """
-        signed_at = utc_text(at, "at")
-        return self._write(
-            lambda connection: add_signature(
-                connection,
-                self._known(connection, patient_key),
-                {
-                    "cycle": cycle,
-                    "role": role,
-                    "signed_by": by.strip(),
-                    "reason": reason.strip(),
-                    "signed_at": signed_at,
-                    "signed_at_local": at.isoformat(timespec="seconds"),
-                },
-            )
+        wish = SigningWish(
+            cycle=cycle,
+            version=version,
+            role=role,
+            signed_by=by.strip(),
+            reason=reason.strip(),
+            signed_at=utc_text(at, "at"),
+            signed_at_local=at.isoformat(timespec="seconds"),
         )
+        return self._write(lambda connection: add_signature(connection, self._known(connection, patient_key), wish))
 
     def find(self, patient_key: str, as_of: date | None = None) -> PatientRecord | None:
         """Return what is recorded about a patient (up to the end of ``as_of``), or None."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._reading() as connection:
             return read_record(connection, patient_key, end_of(as_of) if as_of else None)
 
     def record(self, patient_key: str, as_of: date | None = None) -> PatientRecord:
         """Return what is recorded about a patient; PATIENT_UNKNOWN where nothing is."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._reading() as connection:
             return self._known(connection, patient_key, as_of)
 
     def show(self, patient_key: str, as_of: date | None = None) -> dict[str, Any]:
         """Return the whole record of one patient as JSON, up to the end of ``as_of`` (a day counts in UTC)."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._reading() as connection:
             record = self._known(connection, patient_key, as_of)
             before = end_of(as_of) if as_of else None
             return record_document(record, as_of, verify(connection, patient_key, before))
@@ -226,7 +230,7 @@ class RecordStore:
 
     def verify(self) -> AuditState:
         """Check the audit chain against every row of the record."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._reading() as connection:
             return verify(connection)
 
     def _known(self, connection: Connection, patient_key: str, as_of: date | None = None) -> PatientRecord:
@@ -241,15 +245,28 @@ class RecordStore:
             )
         return found
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state of the record."""
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+        except DatabaseError as error:
+            raise _unavailable("read", error) from error
+
     def _write(self, work: Callable[[Connection], T]) -> T:
         try:
             with writing(self._engine) as connection:
                 return work(connection)
         except OperationalError as error:
-            raise RefusalError(
-                "RECORDS_UNAVAILABLE",
-                found=f"the database refused to write ({error.orig})",
-                needed="a database that can be written, with no other program holding it",
-                do="check the disk, the rights and other programs, then run the same command again",
-                where="records",
-            ) from error
+            raise _unavailable("write", error) from error
+
+
+def _unavailable(action: str, error: DatabaseError) -> RefusalError:
+    return RefusalError(
+        "RECORDS_UNAVAILABLE",
+        found=f"the database refused to {action} ({error.orig})",
+        needed="an intact database, rights to it, and no other program holding it",
+        do="check the disk, the rights and other programs, then run the same command again",
+        where="records",
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.records.entries import EntryDraft
     from pipeline.records.record import PatientRecord
+    from pipeline.records.signing import SigningWish
 
 # Who is named in the audit log where the product files by itself.
 PRODUCT: Final = "prrt"
@@ -125,11 +126,11 @@ def _entry_kinds(connection: Connection, patient_key: str) -> dict[str, str]:
     return {row.entry_id: row.kind for row in rows}
 
 
-def add_signature(connection: Connection, record: PatientRecord, wish: dict[str, Any]) -> SignedVersion:
-    version = next((v for v in record.latest_versions if v.cycle == wish["cycle"]), None)
+def add_signature(connection: Connection, record: PatientRecord, wish: SigningWish) -> SignedVersion:
+    version = next((v for v in record.latest_versions if v.cycle == wish.cycle), None)
     signed = check_signature(version, wish)
     if not signed.already_signed:
         row = signed.row() | {"patient_key": record.patient_key}
         action = f"sign-{signed.signature.role}"
-        append_row(connection, signature, row, at=wish["signed_at"], who=wish["signed_by"], action=action)
+        append_row(connection, signature, row, at=wish.signed_at, who=wish.signed_by, action=action)
     return signed

@@ -11,9 +11,22 @@ if TYPE_CHECKING:
 
 
 def sign_cycle(
-    store: RecordStore, patient_key: str, *, cycle: int, role: str, by: str, reason: str = "", at: datetime
+    store: RecordStore,
+    patient_key: str,
+    *,
+    cycle: int,
+    role: str,
+    by: str,
+    reason: str = "",
+    at: datetime,
+    version: int | None = None,
 ) -> dict[str, Any]:
     """Sign the newest version of a cycle; signing it again changes nothing and returns the standing signature.
+
+    Parameters
+    ----------
+    version : int or None
+        The version that was reviewed; refused where a newer one has been filed since.
 
     Returns
     -------
@@ -24,7 +37,8 @@ def sign_cycle(
     Raises
     ------
     RefusalError
-        PATIENT_UNKNOWN, CYCLE_UNKNOWN, ROLE_UNKNOWN, SIGNER_MISSING, REASON_REQUIRED, DOSE_NOT_SIGNED.
+        PATIENT_UNKNOWN, CYCLE_UNKNOWN, VERSION_SUPERSEDED, ROLE_UNKNOWN, SIGNER_MISSING, REASON_REQUIRED,
+        DOSE_NOT_SIGNED.
     """
-    signed = store.sign(patient_key, cycle, role, by, reason, at)
+    signed = store.sign(patient_key, cycle, role, by, reason, at, version)
     return {"patient_key": patient_key, **signed.row(), "already_signed": signed.already_signed}

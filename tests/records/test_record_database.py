@@ -56,13 +56,28 @@ def test_opening_again_keeps_what_is_filed(url: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     ["records.db", "", "mysql://host/records", "nonsense://x", "sqlite+nodriver:///x.db",
-     "postgresql+nodriver://u:secret@host/db"],
+     "postgresql+nodriver://u:secret@host/db",
+     "postgresql+psycopg2://u:secret@127.0.0.1:1/db", "postgresql+asyncpg://u:secret@127.0.0.1:1/db"],
 )  # fmt: skip
 def test_a_url_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(RefusalError) as caught:
         open_store(bad)
     assert caught.value.code == "RECORDS_URL_INVALID"
     assert "secret" not in str(caught.value)
+
+
+def test_a_damaged_database_is_refused_when_it_is_read(url: str) -> None:
+    with open_store(url) as store:
+        file_cycle(store)
+    path = Path(url.removeprefix("sqlite:///"))
+    damaged = bytearray(path.read_bytes())
+    start = damaged.rindex(b"phantom-1")
+    page = start - start % 4096
+    damaged[page : page + 4096] = b"\xff" * 4096
+    path.write_bytes(damaged)
+    with open_store(url) as store, pytest.raises(RefusalError) as caught:
+        store.show("phantom-1")
+    assert caught.value.code == "RECORDS_UNAVAILABLE"
 
 
 def test_a_folder_that_is_missing_is_refused(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from record_examples import AT, IMAGING, LABS, file_cycle, result
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import greenlet_spawn
 
-from pipeline.records import RecordStore, open_store
-from pipeline.records.connection import connect_engine
+from pipeline.records import RecordStore
+from pipeline.records.connection import migrate, prepare
 from pipeline.records.schema import RECORD_TABLES, VERSION_TABLE, audit, metadata
 from pipeline.steps.decide import decide_next
 from pipeline.steps.record_events import record
@@ -91,22 +91,24 @@ def bridged(work: Callable[[], None]) -> None:
 @pytest.mark.slow
 def test_the_record_on_postgresql(cluster_url: str) -> None:
     def walk() -> None:
-        _check_schema(cluster_url)
-        with open_store(cluster_url) as store:
+        engine = create_engine(cluster_url)
+        prepare(engine)
+        migrate(engine)
+        migrate(engine)
+        _check_schema(engine)
+        with RecordStore(engine) as store:
             _check_walk(store)
             # patient, settings, cycle, panel, assessment, signature
             assert (store.verify().entries, store.verify().problems) == (6, ())
-        _check_append_only(cluster_url)
+            _check_append_only(engine)
 
     bridged(walk)
 
 
-def _check_schema(url: str) -> None:
-    engine = connect_engine(url)
+def _check_schema(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
-    engine.dispose()
 
 
 def _check_walk(store: RecordStore) -> None:
@@ -120,8 +122,7 @@ def _check_walk(store: RecordStore) -> None:
     assert decide_next(store, "phantom-1", on)["outcome"] == "GIVE"
 
 
-def _check_append_only(url: str) -> None:
-    engine = connect_engine(url)
+def _check_append_only(engine: Engine) -> None:
     for table in [table.name for table in (*RECORD_TABLES, audit)]:
         column = metadata.tables[table].columns.keys()[0]
         for statement in (
@@ -131,4 +132,3 @@ def _check_append_only(url: str) -> None:
         ):
             with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
                 connection.execute(text(statement))
-    engine.dispose()

@@ -182,6 +182,13 @@ def test_refused_signatures_leave_nothing(store: RecordStore) -> None:
     refused("SIGNER_MISSING", store, lambda: sign(store, by="  "))
 
 
+def test_a_version_that_was_superseded_meanwhile_is_not_signed(store: RecordStore) -> None:
+    file_cycle(store)
+    file_cycle(store, result(flags=[{"code": "LATER"}]), key="key-2")
+    refused("VERSION_SUPERSEDED", store, lambda: sign(store, version=1))
+    assert sign(store, version=2)["version"] == 2
+
+
 @pytest.mark.parametrize(
     "doubt",
     [
