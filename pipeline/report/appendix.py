@@ -9,7 +9,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Spacer, Table, TableStyle
 
 from pipeline.report import figures, imagery, style
-from pipeline.report.paper import TEXT_WIDTH, Column, facts, legend, marked, paragraph, picture, section, table
+from pipeline.report.paper import TEXT_WIDTH, Column, facts, legend, marked, paragraph, picture, section, table, titled
 from pipeline.report.tables import budget_table
 from pipeline.report.text import moment, region_title, safe, shown, significant
 
@@ -33,27 +33,27 @@ def figure_section(document: Mapping[str, Any], volumes: ReportVolumes, sums: Se
         _figure(
             "Cumulative absorbed dose",
             figures.cumulative(sums),
-            "Bars: cycles, grey where not signed (not counted by the rules). Whiskers: one standard deviation. Hatched: "
-            "the next cycle at the planned activity. Red line: the limit.",
+            "Bars: cycles, grey where not signed (not counted by the rules). Whiskers: one standard deviation. "
+            "Hatched: the next cycle at the planned activity. Red line: the limit.",
         ),
         *_curve_figures(document),
         _figure(
+            "Dose-volume histograms",
+            figures.dvh(document),
+            "Share of each region's volume that receives at least the dose.",
+        ),
+        _figure(
             "Absorbed dose on CT",
             imagery.dose_planes(document, volumes),
-            "Dose map, not recovery-corrected, in three planes; each row has its own scale. Radiological convention: the "
-            "patient's left is on the right of axial and coronal pictures. CT window -160 to 240 HU.",
+            "Dose map, not recovery-corrected, in three planes; each row has its own scale. Radiological convention: "
+            "the patient's left is on the right of axial and coronal pictures. CT window -160 to 240 HU.",
             legend(contours),
         ),
         _figure(
             "SPECT on CT, first time point",
             imagery.projections(volumes),
-            "Highest activity along each ray, over a radiograph computed from the CT. Not recovery-corrected; the scale "
-            "ends at the 99th percentile.",
-        ),
-        _figure(
-            "Dose-volume histograms",
-            figures.dvh(document),
-            "Share of each region's volume that receives at least the dose.",
+            "Highest activity along each ray, over a radiograph computed from the CT. Not recovery-corrected; the "
+            "scale ends at the 99th percentile.",
         ),
     ]
     budget = _figure(
@@ -103,8 +103,7 @@ def provenance(document: Mapping[str, Any]) -> Flowables:
         for r in document["regions"]
     ]
     return [
-        section("Provenance"),
-        facts(pairs, columns=3),
+        *titled("Provenance", facts(pairs, columns=3)),
         Spacer(1, 3 * mm),
         table(columns, rows),
         Spacer(1, 3 * mm),

@@ -29,8 +29,13 @@ CURVES_PER_PAGE = 15
 TAIL_SHARE = 0.3
 LABEL_WIDTH = 26
 BAR = 0.56
+LEGEND_LINES = 24
+LEGEND_LINE_INCH = 0.17
+BUDGET_ROW_INCH = 0.23
+# a page, less heading and caption
+TALLEST_INCH = 9.0
 # a difference between the decision's sum and the listed cycles below this share is rounding
-UNLISTED_SHARE = 1e-3
+UNLISTED_SHARE = 0.01
 BUDGET_PARTS = ("calibration", "recovery", "volume", "fit", "s_value")
 BUDGET_TITLES = ("Calibration", "Recovery", "Contour volume", "Time-activity fit", "Dose per decay")
 # Tol's bright set, ordered so that neighbours differ in lightness too
@@ -127,7 +132,8 @@ def dvh(document: Mapping[str, Any]) -> bytes:
     """Draw the cumulative dose-volume histograms of the regions that have one (PNG)."""
     shown = [region for region in document["regions"] if region.get("dvh")]
     with style.house_style():
-        figure = style.new_figure(style.TEXT_WIDTH_INCH, 2.9)
+        lines = min(len(shown), LEGEND_LINES)
+        figure = style.new_figure(style.TEXT_WIDTH_INCH, max(2.9, 0.5 + LEGEND_LINE_INCH * lines))
         axes = figure.subplots()
         if not shown:
             style.note(axes, "no dose-volume histogram in the result")
@@ -148,7 +154,7 @@ def dvh(document: Mapping[str, Any]) -> bytes:
         axes.set_ylabel("volume that receives it, %")
         axes.set_xlim(0, max(max(region["dvh"]["dose_gy"]) for region in shown))
         axes.set_ylim(0, 103)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), ncols=math.ceil(len(shown) / LEGEND_LINES))
         return style.png_of(figure)
 
 
@@ -225,7 +231,8 @@ def uncertainty(document: Mapping[str, Any]) -> bytes:
     """Draw each dose's relative uncertainty; the parts of a bar are their shares of the variance (PNG)."""
     shown = [r for r in document["regions"] if r.get("uncertainty") and r["mean_dose_gy"]]
     with style.house_style():
-        figure = style.new_figure(style.TEXT_WIDTH_INCH, max(1.1, 0.7 + 0.23 * len(shown)))
+        height = min(TALLEST_INCH, 0.7 + BUDGET_ROW_INCH * len(shown))
+        figure = style.new_figure(style.TEXT_WIDTH_INCH, max(1.1, height))
         axes = figure.subplots()
         if not shown:
             style.note(axes, "no uncertainty budget in the result")

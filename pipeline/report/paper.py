@@ -18,7 +18,17 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Frame, Image, PageTemplate, Paragraph, Table, TableStyle
+from reportlab.platypus import (
+    BaseDocTemplate,
+    CondPageBreak,
+    Flowable,
+    Frame,
+    Image,
+    PageTemplate,
+    Paragraph,
+    Table,
+    TableStyle,
+)
 
 from pipeline.report import style
 from pipeline.report.text import safe
@@ -30,6 +40,9 @@ MARGIN: Final = 15 * mm
 TEXT_WIDTH: Final = A4[0] - 2 * MARGIN
 HEAD: Final = 11 * mm
 FOOT: Final = 14 * mm
+TALLEST_PICTURE: Final = A4[1] - HEAD - FOOT - 30 * mm
+POINTS_PER_INCH: Final = 72.0
+ROOM_FOR_SECTION: Final = 38 * mm
 RESEARCH_USE: Final = "For research use: not a medical device."
 _FONTS: Final = {
     "Report": "DejaVuSans.ttf",
@@ -89,6 +102,11 @@ def marked(markup: str, look: str = "cell") -> Paragraph:
 def section(title: str) -> Paragraph:
     """Return a section heading; it appears in the outline of the PDF."""
     return Paragraph(safe(title), STYLES["section"])
+
+
+def titled(title: str, *flowables: Flowable) -> list[Flowable]:
+    """Return a section whose heading never stands alone at the foot of a page."""
+    return [CondPageBreak(ROOM_FOR_SECTION), section(title), *flowables]
 
 
 def coloured(text: object, colour: str, *, bold: bool = True) -> str:
@@ -158,10 +176,10 @@ def facts(pairs: Sequence[tuple[str, object]], columns: int = 4) -> Table:
 
 
 def picture(png: bytes, width: float = TEXT_WIDTH) -> Image:
-    """Return a PNG as wide as the text, or as wide as it is at its own resolution if that is less."""
+    """Return a PNG at its own size, smaller where it would not fit the width or a page with heading and caption."""
     image = Image(io.BytesIO(png), mask=None)
-    natural = image.imageWidth / style.DPI * 72.0
-    scale = min(width, natural) / image.imageWidth
+    points_per_pixel = POINTS_PER_INCH / style.DPI
+    scale = min(points_per_pixel, width / image.imageWidth, TALLEST_PICTURE / image.imageHeight)
     image.drawWidth, image.drawHeight = image.imageWidth * scale, image.imageHeight * scale
     image.hAlign = "LEFT"
     return image

@@ -22,11 +22,14 @@ from pipeline.report.paper import (
     paragraph,
     section,
     table,
+    titled,
 )
+from pipeline.report.tables import FLAG_LEVELS, all_flags
 from pipeline.report.text import (
     DASH,
     fixed,
     hours,
+    key_title,
     moment,
     nuclide_markup,
     percent,
@@ -69,7 +72,8 @@ OPTIONAL_FACTS = {
 def header(document: Mapping[str, Any], status: str) -> Flowables:
     """Return title, identity of patient and cycle, and what the numbers rest on."""
     given, provenance = document["administration"], document["provenance"]
-    name = marked(f"Absorbed dose report: {nuclide_markup(given['radionuclide'])}, cycle {document['cycle']}", "title")
+    nuclide = nuclide_markup(given["radionuclide"], size=10.5, rise=5.5)
+    name = marked(f"Absorbed dose report: {nuclide}, cycle {document['cycle']}", "title")
     pairs = [
         ("Pseudonym", marked(f"<b>{safe(document['patient_key'])}</b>")),
         ("Sex", shown(given.get("sex"))),
@@ -77,7 +81,14 @@ def header(document: Mapping[str, Any], status: str) -> Flowables:
         ("Height", _with_unit(given.get("height_cm"), "cm")),
         ("Protocol, phase", f"{shown(limit_value(document, 'name'))}, {shown(limit_value(document, 'phase'))}"),
         ("Cycle", document["cycle"]),
-        ("Dose status", marked(coloured(status, style.LEVEL_COLOURS["BLOCK"] if status == DRAFT else style.ACCENT))),
+        (
+            "Dose status",
+            marked(
+                coloured(
+                    status.replace("_", " ").lower(), style.LEVEL_COLOURS["BLOCK"] if status == DRAFT else style.ACCENT
+                )
+            ),
+        ),
         ("Made", moment(provenance["created_at"])),
         ("Software", f"prrt-dosimetry {provenance['code_version']}"),
         ("Settings sha256", paragraph(provenance["settings_hash"], "mono")),
@@ -169,6 +180,7 @@ def _lists(document: Mapping[str, Any], decision: Mapping[str, Any]) -> Flowable
         ("Advisories", decision["advisories"]),
         ("Options", decision["options"]),
         ("Missing", missing(document, decision)),
+        ("Checks", checks(document)),
     )
     made: Flowables = [Spacer(1, 1.5 * mm)]
     for name, entries in parts:
@@ -201,6 +213,15 @@ def missing(document: Mapping[str, Any], decision: Mapping[str, Any]) -> list[st
     return reasons + ([f"not recorded: {', '.join(absent)}"] if absent else [])
 
 
+def checks(document: Mapping[str, Any]) -> list[str]:
+    """Return how many flags of each level there are, and which second checks failed."""
+    flags = all_flags(document)
+    counts = [f"{sum(flag['level'] == level for flag in flags)} {level}" for level in FLAG_LEVELS]
+    failed = [key_title(check["region"]) for check in document["second_check"] if check["passed"] is False]
+    second = f"second check failed: {'; '.join(failed)}" if failed else "no second check failed"
+    return [f"flags: {', '.join(counts)}", second if document["second_check"] else "no second check was made"]
+
+
 def administration(document: Mapping[str, Any]) -> Flowables:
     """Return what was given and when."""
     given = document["administration"]
@@ -230,15 +251,15 @@ def images(document: Mapping[str, Any]) -> Flowables:
     """Return the time points and how they were brought onto one grid."""
     columns = [
         Column("#", 7),
-        Column("Acquired", 31, number=False),
+        Column("Acquired", 37, number=False),
         Column("h after start", 14),
         Column("min", 10),
         Column("Activity in field, GBq", 20),
-        Column("Camera, collimator, reconstruction", 54, number=False),
-        Column("Read as, decay reference", 44, number=False),
+        Column("Camera, collimator, reconstruction", 50, number=False),
+        Column("Read as, decay reference", 42, number=False),
     ]
     rows = [_image_row(number, point) for number, point in enumerate(document["time_points"], start=1)]
-    made: Flowables = [section("Images"), table(columns, rows)]
+    made: Flowables = titled("Images", table(columns, rows))
     if document["registration"]:
         lines = [
             f"{r['from']} onto {r['to']}: {r['quality']} {significant(r['value'])}, "

@@ -41,6 +41,7 @@ _ORGAN_COLOURS: Final = {
     "liver": "#A6761D",
     "spleen": "#AA3377",
     "red marrow": "#D55E00",
+    "marrow": "#D55E00",
     "aorta": "#999933",
     "remainder": "#7F8A94",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reportlab.platypus import KeepTogether
 
 from pipeline.report import style
-from pipeline.report.paper import Column, coloured, facts, marked, paragraph, section, table
+from pipeline.report.paper import Column, coloured, facts, marked, paragraph, section, table, titled
 from pipeline.report.text import (
     DASH,
     fixed,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Flowables = list[Any]
 
 PASSED_COLOUR = style.OUTCOME_COLOURS["GIVE"]
+FLAG_LEVELS = ("BLOCK", "WARN", "INFO")
 FAILED_COLOUR = style.OUTCOME_COLOURS["STOP"]
 
 
@@ -56,7 +57,7 @@ def regions_table(document: Mapping[str, Any]) -> Flowables:
         "Dose: mean absorbed dose of this cycle, recovery-corrected, one standard deviation. BED: kidneys only, "
         "for information; no limit here is a BED."
     )
-    return [section("Absorbed dose of every region, this cycle"), table(columns, rows), paragraph(note, "note")]
+    return titled("Absorbed dose of every region, this cycle", table(columns, rows), paragraph(note, "note"))
 
 
 def _region_row(region: Mapping[str, Any], given_bq: float) -> list[object]:
@@ -84,17 +85,17 @@ def _name_and_method(region: Mapping[str, Any]) -> Paragraph:
 def curves_table(document: Mapping[str, Any]) -> Flowables:
     """Return the activities at each time point and the parameters of every fit."""
     columns = [
-        Column("Region", 32, number=False),
-        Column("Activity, MBq, at h after start", 62, number=False),
-        Column("Model, head, tail", 38, number=False),
-        Column("Parameters", 34, number=False),
-        Column("Extra-polated", 14),
+        Column("Region", 34, number=False),
+        Column("Activity, MBq, at h after start", 50, number=False),
+        Column("Model, head, tail", 36, number=False),
+        Column("Parameters", 40, number=False),
+        Column("Extrapolated", 20),
     ]
     rows = [_curve_row(region) for region in document["regions"]]
     note = (
         "Activities are recovery-corrected and not decay-corrected. Extrapolated: part of the TIA outside the points."
     )
-    return [section("Activity and fit of every region"), table(columns, rows), paragraph(note, "note")]
+    return titled("Activity and fit of every region", table(columns, rows), paragraph(note, "note"))
 
 
 def _curve_row(region: Mapping[str, Any]) -> list[object]:
@@ -119,20 +120,27 @@ def _mbq(point: Mapping[str, Any]) -> tuple[float | None, float | None]:
 
 
 def _parameters(curve: Mapping[str, Any]) -> list[str]:
-    return [f"{safe(name)}&nbsp;{value:.4g}" for name, value in (curve.get("parameters") or {}).items()]
+    return [_parameter(name, value).replace(" ", "&nbsp;") for name, value in (curve.get("parameters") or {}).items()]
+
+
+def _parameter(name: str, value: float) -> str:
+    for ending, factor, unit in (("_bq", 1.0 / BQ_PER_MBQ, "MBq"), ("_per_s", SECONDS_PER_HOUR, "per h")):
+        if name.endswith(ending):
+            plain = name.removesuffix(ending).replace("_", " ")
+            return f"{safe(plain)} {significant(factor * value, 4)} {unit}"
+    return f"{safe(name)} {significant(value, 4)}"
 
 
 def map_table(document: Mapping[str, Any]) -> Flowables:
     """Return what the dose map says of every region, without recovery correction."""
     columns = [
-        Column("Region", 38, number=False),
-        Column("Map mean, Gy", 20),
-        Column("D98, Gy", 17),
-        Column("D50, Gy", 17),
-        Column("D2, Gy", 17),
-        Column("u(D)/D", 15),
-        Column("Centroid L, P, S, mm", 34),
-        Column("Code", 22, number=False),
+        Column("Region", 42, number=False),
+        Column("Map mean, Gy", 24),
+        Column("D98, Gy", 20),
+        Column("D50, Gy", 20),
+        Column("D2, Gy", 20),
+        Column("u(D)/D", 16),
+        Column("Centroid L, P, S, mm", 38),
     ]
     rows = [
         [
@@ -143,12 +151,11 @@ def map_table(document: Mapping[str, Any]) -> Flowables:
             significant(region["d2_gy"]),
             percent(ratio(region["mean_dose_sigma_gy"], region["mean_dose_gy"])),
             _centroid(region),
-            f"{region['code']['scheme']} {region['code']['value']}",
         ]
         for region in document["regions"]
     ]
     note = "From the voxel dose map, which is not recovery-corrected: small regions are underestimated here."
-    return [section("Dose map"), table(columns, rows), paragraph(note, "note")]
+    return titled("Dose map", table(columns, rows), paragraph(note, "note"))
 
 
 def _centroid(region: Mapping[str, Any]) -> str:
@@ -163,12 +170,12 @@ def second_check_table(document: Mapping[str, Any]) -> Flowables:
         return [KeepTogether([title, paragraph("No independent value was computed.", "body")])]
     columns = [
         Column("Region", 34, number=False),
-        Column("Independent method", 58, number=False),
+        Column("Independent method", 51, number=False),
         Column("Engine, Gy", 20),
         Column("Independent, Gy", 22),
         Column("Difference", 18),
         Column("Tolerance", 16),
-        Column("", 12, number=False),
+        Column("Verdict", 19, number=False),
     ]
     engine = {region_key(region): region["mean_dose_gy"] for region in document["regions"]}
     rows = [
@@ -184,7 +191,7 @@ def second_check_table(document: Mapping[str, Any]) -> Flowables:
         for check in document["second_check"]
     ]
     note = "Difference: engine over independent value, less 1. Without a tolerance the value is shown only."
-    return [title, table(columns, rows), paragraph(note, "note")]
+    return titled("Second check", table(columns, rows), paragraph(note, "note"))
 
 
 def _verdict(check: Mapping[str, Any]) -> Paragraph:
@@ -253,20 +260,23 @@ def _short(value: object) -> str:
     return significant(value) if isinstance(value, float) else shown(value)
 
 
-def flags_section(document: Mapping[str, Any]) -> Flowables:
-    """Return every flag with its text, the gravest first; codes of regions without a text are listed too."""
-    order = {"BLOCK": 0, "WARN": 1, "INFO": 2}
-    flags = sorted(document["flags"], key=lambda flag: order[flag["level"]])
-    told = {(flag["code"], flag["region"]) for flag in flags}
+def all_flags(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return every flag, the gravest first; codes of regions that have no text are among them."""
+    told = {(flag["code"], flag["region"]) for flag in document["flags"]}
     untold = [
         {"code": code, "level": "WARN", "text": "raised for this region without a text", "region": region_key(region)}
         for region in document["regions"]
         for code in region["flags"]
         if (code, region_key(region)) not in told
     ]
-    title = section("Flags")
-    if not flags and not untold:
-        return [KeepTogether([title, paragraph("None.", "body")])]
+    return sorted((*document["flags"], *untold), key=lambda flag: FLAG_LEVELS.index(flag["level"]))
+
+
+def flags_section(document: Mapping[str, Any]) -> Flowables:
+    """Return every flag with its text."""
+    flags = all_flags(document)
+    if not flags:
+        return [KeepTogether([section("Flags"), paragraph("None.", "body")])]
     columns = [
         Column("Level", 15, number=False),
         Column("Flag", 52, number=False),
@@ -280,9 +290,9 @@ def flags_section(document: Mapping[str, Any]) -> Flowables:
             key_title(flag["region"]),
             flag["text"],
         ]
-        for flag in (*flags, *untold)
+        for flag in flags
     ]
-    return [title, table(columns, rows)]
+    return titled("Flags", table(columns, rows))
 
 
 def budget_table(document: Mapping[str, Any]) -> Flowables:

@@ -114,10 +114,10 @@ def safe(value: object) -> str:
     return escape(visible)
 
 
-def nuclide_markup(name: str) -> str:
-    """Return ``Lu-177`` as mark-up with the mass number in front and raised."""
+def nuclide_markup(name: str, *, size: float, rise: float) -> str:
+    """Return ``Lu-177`` as mark-up with the mass number in front, raised by ``rise`` points and of ``size`` points."""
     symbol, _, mass = name.partition("-")
-    return f"<super>{safe(mass)}</super>{safe(symbol)}" if mass.isdigit() else safe(name)
+    return f'<super rise="{rise}" size="{size}">{safe(mass)}</super>{safe(symbol)}' if mass.isdigit() else safe(name)
 
 
 def region_key(region: Mapping[str, Any]) -> str:
