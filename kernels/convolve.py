@@ -98,18 +98,23 @@ def _backward(spectrum: Array, lengths: Steps, shape: Steps) -> Array:
     return fft.irfft(part, n=lengths[2], axis=2, **options)[:, :, : shape[2]]
 
 
-def _circular_axis(octant: Array, axis: int, length: int, kept: int) -> Array:
-    """Mirror one axis of an octant around index 0 of a circle of ``length``; steps from ``kept`` on are zero."""
-    xp = namespace_of(octant)
-    device = device_of(octant)
-    kept = min(kept, octant.shape[axis])
+def _even_transform(octant: Array, axis: int, length: int, kept: int) -> Array:
+    """Transform one axis of an even kernel on a circle of ``length``: real, ``length // 2 + 1`` frequencies."""
+    xp, device = namespace_of(octant), device_of(octant)
     place = xp.arange(length, device=device)
     step = xp.minimum(place, length - place)
-    shape = [1, 1, 1]
-    shape[axis] = length
-    inside = xp.reshape(xp.astype(step < kept, octant.dtype), tuple(shape))
+    shape = tuple(length if a == axis else 1 for a in range(3))
+    inside = xp.reshape(xp.astype(step < kept, octant.dtype), shape)
     nearest = xp.minimum(step, xp.asarray(kept - 1, device=device))
-    return xp.take(octant, nearest, axis=axis) * inside
+    circle = xp.take(octant, nearest, axis=axis) * inside
+    fft, options = _fft_of(octant)
+    return xp.real(fft.rfft(circle, axis=axis, **options))
+
+
+def _mirrored(spectrum: Array, axis: int, length: int) -> Array:
+    xp = namespace_of(spectrum)
+    place = xp.arange(length, device=device_of(spectrum))
+    return xp.take(spectrum, xp.minimum(place, length - place), axis=axis)
 
 
 def kernel_spectrum(octant: Array, box_shape: Steps) -> KernelSpectrum:
@@ -123,13 +128,12 @@ def kernel_spectrum(octant: Array, box_shape: Steps) -> KernelSpectrum:
     """
     reach = (octant.shape[0] - 1, octant.shape[1] - 1, octant.shape[2] - 1)
     lengths = buffer_lengths(box_shape, reach)
-    circle = octant
-    for axis, (length, size) in enumerate(zip(lengths, box_shape, strict=True)):
-        circle = _circular_axis(circle, axis, length, size)
-    xp = namespace_of(octant)
-    # A copy: the real part alone is a view that would keep the complex spectrum alive.
-    real = xp.astype(xp.real(_forward(circle, lengths)), octant.dtype, copy=True)
-    return KernelSpectrum(real, box_shape, lengths)
+    kept = tuple(min(steps + 1, size) for steps, size in zip(reach, box_shape, strict=True))
+    real = octant[: kept[0], : kept[1], : kept[2]]
+    # One octant is enough for an even kernel: each axis is mirrored only while it is transformed.
+    for axis in range(3):
+        real = _even_transform(real, axis, lengths[axis], kept[axis])
+    return KernelSpectrum(_mirrored(_mirrored(real, 0, lengths[0]), 1, lengths[1]), box_shape, lengths)
 
 
 def convolve_spectra(source: Array, spectra: tuple[KernelSpectrum, ...]) -> tuple[Array, ...]:
