@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.dose import Flag
-from pipeline.rules.burden import suggest_burden
 
 if TYPE_CHECKING:
     from pipeline.domain.regions import Segmentation
@@ -16,4 +15,4 @@ Document = dict[str, Any]
 
 def tumour_burden(segmentation: Segmentation, administration: Administration) -> tuple[Document, tuple[Flag, ...]]:
     """Return the burden document and its flags."""
-    raise NotImplementedError(suggest_burden, segmentation, administration, Flag)
+    raise NotImplementedError(segmentation, administration, Flag)

@@ -1,0 +1,70 @@
+"""A killed run goes on where it stopped, redoes nothing that was done, and files once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from conftest import PRRT, process_arguments, prrt
+
+pytestmark = [pytest.mark.slow, pytest.mark.prefect]
+
+
+def _journal(out: Path) -> list[tuple[str, int | None]]:
+    path = out / ".work" / "journal.jsonl"
+    if not path.exists():
+        return []
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(entry["step"], entry["index"]) for entry in entries]
+
+
+def _kill_after(step: tuple[str, int | None], arguments: list[object], out: Path, home: Path) -> None:
+    """Start the command in a session of its own and kill the whole group with SIGKILL once ``step`` is done."""
+    with (out / "first.txt").open("w") as log:
+        running = subprocess.Popen(
+            [PRRT, *map(str, arguments)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"PREFECT_HOME": str(home)},
+        )
+        deadline = time.monotonic() + 300
+        while step not in _journal(out):
+            assert running.poll() is None, (out / "first.txt").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def test_killed_run_resumes_and_files_once(example_source: Path, tmp_path: Path) -> None:
+    out, home = tmp_path / "out", tmp_path / "prefect"
+    out.mkdir()
+    arguments = process_arguments(example_source, out)
+    _kill_after(("register", 1), arguments, out, home)
+    before = _journal(out)
+    assert ("ingest", None) in before
+    assert ("file", None) not in before
+
+    done = prrt(*arguments, "--json", environment={"PREFECT_HOME": str(home)})
+    assert done.code == 3, done.err
+    steps = _journal(out)
+    assert len(steps) == len(set(steps)), "a finished step was run again"
+    assert ("file", None) in steps
+
+    again = prrt(*arguments, "--json", environment={"PREFECT_HOME": str(home)})
+    assert again.document == done.document
+    key = done.document["patient_key"]
+    shown = prrt("show", key, "--records", f"sqlite:///{out / 'records.db'}", "--json").document
+    assert len(shown["cycles"]) == 1
+    repeated = [step for step in _journal(out) if _journal(out).count(step) > 1]
+    assert {step for step, _ in repeated} == {"file", "report"}
