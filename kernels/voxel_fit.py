@@ -47,6 +47,7 @@ def fit_mono_exponentials(
         Amplitude (0 where all values are 0) and rate.
     """
     xp = namespace_of(values)
+    times = [float(time) for time in times]
     middle = sum(times) / len(times)
     rates = xp.full_like(values[0, :], fallback_rate)
     late = [i for i, t in enumerate(times) if t > middle]

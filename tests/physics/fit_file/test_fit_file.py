@@ -1,0 +1,85 @@
+"""The document of ``prrt fit``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RefusalError
+from pipeline.steps.fit_curves import fit_file
+
+KEYS = {
+    "region",
+    "model",
+    "parameters",
+    "effective_half_life_s",
+    "tia_bq_s",
+    "tia_sigma_bq_s",
+    "extrapolated_fraction",
+    "flags",
+}
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "curves.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_regions_in_order_with_rows_in_any(tmp_path: Path) -> None:
+    rows = "".join(f"kidney,{t},{1e8 * 2 ** (-t / 51)!r}\n" for t in (168, 24, 96))
+    rows += "".join(f"liver,{t},{1e8 * 2 ** (-t / 67)!r}\n" for t in (24, 96))
+    document = fit_file(
+        _file(tmp_path, "region,time_h,activity_bq\n" + rows), "Lu-177", "auto", "extrapolate", "fitted"
+    )
+    kidney, liver = document["regions"]
+    assert KEYS <= set(kidney)
+    assert (kidney["region"], liver["region"]) == ("kidney", "liver")
+    assert kidney["tia_bq_s"] == pytest.approx(1e8 * 51 * 3600 / math.log(2), rel=1e-10)
+    assert liver["flags"] == ["TWO_POINT"]
+    assert kidney["error_model"] == "0.05 of the fitted activity"
+    json.dumps(document, allow_nan=False)
+
+
+def test_sigmas_of_the_file_are_used(tmp_path: Path) -> None:
+    rows = "".join(f"k,{t},{1e8 * 2 ** (-t / 51)!r},{1e6 * 2 ** (-t / 51)!r}\n" for t in (24, 96, 168))
+    path = _file(tmp_path, "region,time_h,activity_bq,sigma_bq\n" + rows)
+    one = fit_file(path, "Lu-177", "mono", "constant", "physical")["regions"][0]
+    plain = "".join(f"{row.rsplit(',', 1)[0]}\n" for row in rows.splitlines())
+    path = _file(tmp_path, "region,time_h,activity_bq\n" + plain)
+    five = fit_file(path, "Lu-177", "mono", "constant", "physical")["regions"][0]
+    assert one["error_model"] == "sigma_bq of the file"
+    # 1 % in the file against the stated default of 5 %.
+    assert five["tia_sigma_bq_s"] == pytest.approx(5.0 * one["tia_sigma_bq_s"], rel=1e-9)
+    assert (one["head_rule"], one["tail_rule"]) == ("constant", "physical")
+    assert one["flags"] == ["TAIL_PHYSICAL_UPPER_BOUND"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("region,time_h\nk,1\n", "CURVES_INVALID"),
+        ("region,time_h,activity_bq\nk,24,x\nk,96,1\n", "CURVES_INVALID"),
+        ("region,time_h,activity_bq\n,24,1\n", "CURVES_INVALID"),
+        ("region,time_h,activity_bq\nk,-1,1\nk,96,1\n", "CURVES_INVALID"),
+        ("region,time_h,activity_bq,sigma_bq\nk,24,2,1\nk,96,1,\n", "CURVES_INVALID"),
+        ("region,time_h,activity_bq\nk,24,2\nk,24,1\n", "CURVE_TIMES_INVALID"),
+        ("region,time_h,activity_bq\nk,24,2\n", "SINGLE_POINT_WITHOUT_PRIOR"),
+        ("region,time_h,activity_bq,sigma_bq\nk,24,2,0\nk,96,1,1\n", "CURVE_INVALID"),
+        ("region,time_h,activity_bq\nk,86400,2\nk,345600,1\n", "CURVE_TIMES_INVALID"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, text: str, code: str) -> None:
+    with pytest.raises(RefusalError) as refusal:
+        fit_file(_file(tmp_path, text), "Lu-177", "mono", "extrapolate", "fitted")
+    assert refusal.value.code == code
+    assert refusal.value.where.startswith("curves.csv")
+
+
+def test_an_unknown_nuclide_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusalError) as refusal:
+        fit_file(_file(tmp_path, "region,time_h,activity_bq\nk,24,2\n"), "Xx-1", "mono", "extrapolate", "fitted")
+    assert refusal.value.code == "NUCLIDE_UNKNOWN"
