@@ -135,7 +135,7 @@ def hounsfield(
 def _add_couch(hu: NDArray[np.int16], labels: Labels) -> None:
     """Lay a carbon-fibre table (two thin sheets, foam between) 5 voxels below the back."""
     back = int(np.flatnonzero(labels.any(axis=(0, 2)))[-1])
-    columns = slice(hu.shape[2] // 2 - 84, hu.shape[2] // 2 + 84)
+    columns = slice(max(hu.shape[2] // 2 - 84, 0), hu.shape[2] // 2 + 84)
     hu[:, back + 5 : back + 7, columns] = -100
     hu[:, back + 7 : back + 14, columns] = -930
     hu[:, back + 14 : back + 16, columns] = -100

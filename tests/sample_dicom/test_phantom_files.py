@@ -16,6 +16,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from pipeline.errors import RefusalError
 from sample_dicom.example import EXAMPLE
+from sample_dicom.scanner import hounsfield
 from sample_dicom.write import write_phantom
 
 VOXEL_ML = 0.48**3
@@ -198,6 +199,17 @@ def test_realistic_ct_has_noise_and_a_table_and_shows_kidneys(realistic):
     edges = np.flatnonzero(np.diff(middle.astype(int)))
     assert len(edges) == 6, "body, then two sheets of the table"
     assert edges[2] - edges[1] >= 3
+
+
+def test_a_table_wider_than_a_small_matrix_spans_it():
+    """128 columns hold less than the table's 168: every column below the back has it (a fixed bug)."""
+    labels = np.zeros((2, 128, 128), dtype=np.uint8)
+    labels[:, 40:80, 40:80] = 1
+    density = np.zeros(256)
+    density[1] = 1.0
+    hu = hounsfield(labels, density, np.random.default_rng(1))
+    assert (hu[:, 84:86] > -300).all()
+    assert (hu[:, 81:83] < -900).all()
 
 
 def test_the_same_call_writes_the_same_bytes(tmp_path):
