@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import SEEK_END
 from typing import TYPE_CHECKING, Literal
 
 import pydicom
@@ -55,11 +56,35 @@ _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "ImageType",
     "PatientID", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "TimezoneOffsetFromUTC", "Rows",
     "Columns", "NumberOfFrames", "BitsAllocated", "SamplesPerPixel", "RadiopharmaceuticalInformationSequence",
-    "EnergyWindowRangeSequence", "EnergyWindowInformationSequence",
+    "EnergyWindowRangeSequence", "EnergyWindowInformationSequence", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "GantryDetectorTilt", "BitsStored",
+    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope",
+    "RescaleType",
 ]  # fmt: skip
 # Tag, type and length of an element before its value.
 _SHORTEST_ELEMENT_HEADER = 8
 _UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """What the quick read of one file saw.
+
+    Attributes
+    ----------
+    path : Path
+    header : Dataset
+        The attributes that grouping and slices need, without pixels.
+    pixels_at_byte : int
+        Where the element that ended the quick read begins: the pixel data, or the end of the file.
+    size_bytes : int
+        Of the file.
+    """
+
+    path: Path
+    header: Dataset
+    pixels_at_byte: int
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +103,8 @@ class SeriesFiles:
         Earliest start of an acquisition; aware where the header has an offset.
     problem : RefusalError or None
         Why a file of the series may not be used at all.
+    files : tuple of FileHeader
+        What the quick read saw of each path, so that slices need no second parsing.
     """
 
     series_uid: str
@@ -89,6 +116,7 @@ class SeriesFiles:
     patient_digests: tuple[str, ...]
     acquired_at: datetime | None
     problem: RefusalError | None = None
+    files: tuple[FileHeader, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +143,7 @@ def discover(paths: Sequence[Path]) -> tuple[SeriesFiles, ...]:
     Raises
     ------
     RefusalError
-        ``PATH_NOT_FOUND``; ``DICOM_CORRUPT`` with the name of a truncated or damaged file.
+        ``PATH_MISSING``; ``DICOM_CORRUPT`` with the name of a truncated or damaged file.
     """
     found = scan(paths)
     for problem in (*found.unreadable, *(series.problem for series in found.series)):
@@ -124,19 +152,10 @@ def discover(paths: Sequence[Path]) -> tuple[SeriesFiles, ...]:
     return found.series
 
 
-@dataclass(frozen=True)
-class _Quick:
-    """What grouping needs of one file, and how many bytes follow the attributes before the pixels."""
-
-    path: Path
-    header: Dataset
-    rest_bytes: int
-
-
 @lenient()
 def scan(paths: Sequence[Path]) -> Discovery:
     """Return the series in files and folders with everything that is wrong with them, refusing only a missing path."""
-    groups: dict[tuple[str, SeriesKind], list[_Quick]] = {}
+    groups: dict[tuple[str, SeriesKind], list[FileHeader]] = {}
     unreadable: list[RefusalError] = []
     skipped = 0
     for path in _files(paths):
@@ -157,7 +176,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         require(
             path.exists(),
-            "PATH_NOT_FOUND",
+            "PATH_MISSING",
             found="nothing at this path",
             needed="a file or folder of DICOM",
             do="check the path",
@@ -169,21 +188,21 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _quick(path: Path) -> _Quick | None:
+def _quick(path: Path) -> FileHeader | None:
     """Read what grouping needs; None for a file that is not DICOM."""
     try:
         if not _looks_like_dicom(path):
             return None
         with path.open("rb") as stream:
             header = pydicom.dcmread(stream, specific_tags=_TAGS, stop_before_pixels=True, force=True)
-            rest_bytes = path.stat().st_size - stream.tell()
+            pixels_at_byte, size_bytes = stream.tell(), stream.seek(0, SEEK_END)
     except READ_ERRORS as error:
         raise corrupt(path, f"{type(error).__name__} while reading the header") from error
     if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
         return None
     if not text(header, "SOPClassUID") or not text(header, "SeriesInstanceUID"):
         raise corrupt(path, "no SOP class or no series UID in the header")
-    return _Quick(path, header, rest_bytes)
+    return FileHeader(path, header, pixels_at_byte, size_bytes)
 
 
 def _looks_like_dicom(path: Path) -> bool:
@@ -211,7 +230,7 @@ def kind_of(header: Dataset) -> SeriesKind:
     return "rtstruct" if sop_class == _RT_STRUCTURE_SET else "other"
 
 
-def _series(kind: SeriesKind, files: Sequence[_Quick]) -> SeriesFiles:
+def _series(kind: SeriesKind, files: Sequence[FileHeader]) -> SeriesFiles:
     header = files[0].header
     moments = [moment for file in files if (moment := acquired_at(file.header)) is not None]
     return SeriesFiles(
@@ -224,6 +243,7 @@ def _series(kind: SeriesKind, files: Sequence[_Quick]) -> SeriesFiles:
         patient_digests=_patients(files),
         acquired_at=_earliest(moments),
         problem=next((problem for file in files if (problem := _truncated(file))), None),
+        files=tuple(files),
     )
 
 
@@ -231,20 +251,20 @@ def _earliest(moments: Sequence[datetime]) -> datetime | None:
     return min(moments, key=lambda moment: moment.isoformat()) if moments else None
 
 
-def _patients(files: Sequence[_Quick]) -> tuple[str, ...]:
+def _patients(files: Sequence[FileHeader]) -> tuple[str, ...]:
     identifiers = {text(file.header, "PatientID") for file in files}
     return tuple(sorted(hashlib.sha256(identifier.encode()).hexdigest() for identifier in identifiers))
 
 
-def _truncated(file: _Quick) -> RefusalError | None:
+def _truncated(file: FileHeader) -> RefusalError | None:
     """Tell whether a file ends before its uncompressed pixels do."""
-    header = file.header
-    if text(header, "SOPClassUID") in _VOLUMES and (not number(header, "Rows") or file.rest_bytes <= 0):
+    header, rest_bytes = file.header, file.size_bytes - file.pixels_at_byte
+    if text(header, "SOPClassUID") in _VOLUMES and (not number(header, "Rows") or rest_bytes <= 0):
         return corrupt(file.path, "a file that ends before its pixels")
     if header.file_meta.get("TransferSyntaxUID") not in _UNCOMPRESSED or not number(header, "Rows"):
         return None
     bits = frame_count(header) * (number(header, "SamplesPerPixel") or 1) * (number(header, "BitsAllocated") or 0)
     needed = int((number(header, "Rows") or 0) * (number(header, "Columns") or 0) * bits / 8)
-    if file.rest_bytes >= needed + _SHORTEST_ELEMENT_HEADER:
+    if rest_bytes >= needed + _SHORTEST_ELEMENT_HEADER:
         return None
-    return corrupt(file.path, f"{max(file.rest_bytes, 0)} bytes where {needed} bytes of pixels should be")
+    return corrupt(file.path, f"{max(rest_bytes, 0)} bytes where {needed} bytes of pixels should be")

@@ -80,13 +80,26 @@ def read_dataset(path: Path) -> tuple[Dataset, str]:
     RefusalError
         ``DICOM_CORRUPT`` where the file cannot be read.
     """
+    content, digest = read_content(path)
+    return parsed(content, path), digest
+
+
+def read_content(path: Path) -> tuple[bytes, str]:
+    """Return the bytes of a file and their SHA-256 (``DICOM_CORRUPT`` where the system cannot read it)."""
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise corrupt(path, f"{type(error).__name__} while reading") from error
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def parsed(content: bytes, path: Path) -> Dataset:
+    """Return the dataset in ``content``, the bytes of ``path``."""
+    try:
         with lenient():
-            dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+            return pydicom.dcmread(io.BytesIO(content), force=True)
     except READ_ERRORS as error:
         raise corrupt(path, f"{type(error).__name__} while reading") from error
-    return dataset, hashlib.sha256(content).hexdigest()
 
 
 def series_hash(digests: Sequence[str]) -> str:

@@ -62,9 +62,9 @@ def stored_frames(dataset: Dataset, where: str) -> NDArray[np.integer]:
         do="export the quantitative series, not a picture of it",
         where=where,
     )
-    shape = (frame_count(dataset), int(number(dataset, "Rows") or 0), int(number(dataset, "Columns") or 0))
-    if dataset.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES and number(dataset, "BitsAllocated") == 16:
-        return _plain_16_bit(dataset, shape, where)
+    shape = _shape(dataset)
+    if is_plain(dataset):
+        return plain_frames(dataset.PixelData, dataset, where)
     try:
         with lenient():
             return np.asarray(dataset.pixel_array).reshape(shape)
@@ -90,16 +90,39 @@ def _incomplete(found: str, where: str) -> RefusalError:
     )
 
 
-def _plain_16_bit(dataset: Dataset, shape: tuple[int, int, int], where: str) -> NDArray[np.integer]:
-    """Read uncompressed 16-bit values without a copy; unused high bits are cleared or take the sign."""
+def _shape(header: Dataset) -> tuple[int, int, int]:
+    return (frame_count(header), int(number(header, "Rows") or 0), int(number(header, "Columns") or 0))
+
+
+def is_plain(header: Dataset) -> bool:
+    """Tell whether the pixels are uncompressed little-endian 16-bit values, one per pixel."""
+    plain = header.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES
+    return plain and number(header, "BitsAllocated") == 16 and number(header, "SamplesPerPixel") in {None, 1.0}
+
+
+def plain_frames(content: bytes, header: Dataset, where: str, offset: int = 0) -> NDArray[np.integer]:
+    """View uncompressed 16-bit values in ``content``, shape (frame, row, column), without a copy.
+
+    Unused high bits are cleared or take the sign (then it is a copy).
+
+    Raises
+    ------
+    RefusalError
+        ``DICOM_CORRUPT`` where there are too few bytes.
+    """
+    shape = _shape(header)
     count = int(np.prod(shape))
-    content = dataset.PixelData
-    if count == 0 or len(content) < 2 * count:
-        raise _incomplete(f"{len(content)} bytes of pixel data for {count} values", where)
-    signed = number(dataset, "PixelRepresentation") == 1
-    stored = np.frombuffer(content, dtype="<i2" if signed else "<u2", count=count).reshape(shape)
-    unused = 16 - int(number(dataset, "BitsStored") or 16)
+    if count == 0 or len(content) - offset < 2 * count:
+        raise _incomplete(f"{len(content) - offset} bytes of pixel data for {count} values", where)
+    signed = number(header, "PixelRepresentation") == 1
+    stored = np.frombuffer(content, dtype="<i2" if signed else "<u2", count=count, offset=offset).reshape(shape)
+    unused = 16 - int(number(header, "BitsStored") or 16)
     return stored if unused <= 0 else (stored << unused) >> unused
+
+
+def value_offset(header: Dataset) -> int:
+    """Return the bytes between the start of the pixel data element and its value (PS3.5, 7.1.2 and 7.1.3)."""
+    return 8 if header.file_meta.get("TransferSyntaxUID") == ImplicitVRLittleEndian else 12
 
 
 def scale_of(dataset: Dataset, where: str) -> Scale:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.dicom.geometry import plane_stack
-from pipeline.dicom.headers import ENHANCED_CT_STORAGE, lenient, number, read_dataset, series_hash
-from pipeline.dicom.pixels import stored_frames
+from pipeline.dicom.headers import ENHANCED_CT_STORAGE, lenient, number, parsed, read_content, series_hash, text
+from pipeline.dicom.pixels import is_plain, plain_frames, stored_frames, value_offset
 from pipeline.dicom.timing import require_acquired_at, with_offset
 from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import HounsfieldMap
@@ -16,14 +16,12 @@ from pipeline.domain.study import CtImage
 from pipeline.errors import require
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import timezone
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from pipeline.dicom.discover import SeriesFiles
+    from pipeline.dicom.discover import FileHeader, SeriesFiles
 
 AIR_HU = -1000
 # Lowest HU of a 12-bit CT; what lies below is padding outside the scanned circle.
@@ -72,34 +70,28 @@ def read_hounsfield(series: SeriesFiles) -> tuple[HounsfieldMap, str]:
         do="export the CT as a classic series",
         where=where,
     )
-    headers, slices, digests = _read_slices(series.paths, where)
+    headers = [file.header for file in series.files]
     stack = plane_stack(headers, where)
     whole = all(_is_whole(header) for header in headers)
-    volume = np.empty((len(slices), *slices[0].shape), dtype=np.int16 if whole else np.float32)
-    for index, file in enumerate(stack.order):
-        _fill(volume[index], slices[file], headers[file], where)
+    size = (int(number(headers[0], "Rows") or 0), int(number(headers[0], "Columns") or 0))
+    volume = np.empty((len(headers), *size), dtype=np.int16 if whole else np.float32)
+    digests = []
+    for index, number_of_file in enumerate(stack.order):
+        file = series.files[number_of_file]
+        content, digest = read_content(file.path)
+        _fill(volume[index], _stored(content, file, where), file.header, where)
+        digests.append(digest)
     grid = Grid(volume.shape, stack.affine_mm, series.frame_of_reference_uid)
     return HounsfieldMap(grid, volume), series_hash(digests)
 
 
-def _read_slices(paths: Sequence[Path], where: str) -> tuple[list[Dataset], list[NDArray[np.integer]], list[str]]:
-    """Read every file once; the stored values are views of the files' bytes, not copies."""
-    headers, slices, digests = [], [], []
-    for path in paths:
-        dataset, digest = read_dataset(path)
-        slices.append(stored_frames(dataset, where)[0])
-        headers.append(dataset)
-        digests.append(digest)
-    sizes = {stored.shape for stored in slices}
-    require(
-        len(sizes) == 1,
-        "GEOMETRY_MIXED",
-        found=f"slices of {len(sizes)} sizes",
-        needed="one size",
-        do="export one reconstruction as one series",
-        where=where,
-    )
-    return headers, slices, digests
+def _stored(content: bytes, file: FileHeader, where: str) -> NDArray[np.integer]:
+    """Return the stored values of one slice: where they lie in the file's bytes, or decoded."""
+    if is_plain(file.header):
+        frames = plain_frames(content, file.header, where, file.pixels_at_byte + value_offset(file.header))
+    else:
+        frames = stored_frames(parsed(content, file.path), where)
+    return np.asarray(frames[0])
 
 
 def _scale(header: Dataset) -> tuple[float, float]:
@@ -115,26 +107,31 @@ def _is_whole(header: Dataset) -> bool:
 def _fill(target: NDArray[Any], stored: NDArray[np.integer], header: Dataset, where: str) -> None:
     """Write one slice in HU."""
     slope, intercept = _scale(header)
+    kind = text(header, "RescaleType")
     require(
-        slope > 0 and "RescaleIntercept" in header,
+        slope > 0 and "RescaleIntercept" in header and kind in {"", "HU", "US"},
         "SCALE_INVALID",
-        found=f"rescale slope {slope}, intercept {number(header, 'RescaleIntercept')}",
+        found=f"rescale slope {slope}, intercept {number(header, 'RescaleIntercept')}, type {kind or 'none'}",
         needed="a positive slope and an intercept to HU",
         do="export the CT in HU",
         where=where,
     )
     padded = _padding(stored, header, slope, intercept, where)
     if target.dtype == np.int16 and _fits_int16(stored, intercept):
-        np.add(stored, np.int16(intercept), out=target, casting="unsafe")
+        # Sums modulo 2^16 are right for signed and unsigned values as long as the result fits.
+        np.add(stored.view(np.int16), np.int16(intercept), out=target)
     else:
         exact = stored * slope + intercept
         target[...] = np.clip(exact, LOWEST_HU - 1, _INT16.max).astype(target.dtype)
-    np.copyto(target, target.dtype.type(AIR_HU), where=target < LOWEST_HU)
+    if target.min() < LOWEST_HU:
+        np.copyto(target, target.dtype.type(AIR_HU), where=target < LOWEST_HU)
     if padded is not None:
         np.copyto(target, target.dtype.type(AIR_HU), where=padded)
 
 
 def _fits_int16(stored: NDArray[np.integer], intercept: float) -> bool:
+    if stored.dtype.itemsize != 2 or abs(intercept) > _INT16.max:
+        return False
     return int(stored.min()) + intercept >= _INT16.min and int(stored.max()) + intercept <= _INT16.max
 
 

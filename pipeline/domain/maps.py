@@ -29,7 +29,9 @@ def _checked(
         do="give the array and the grid of the same volume",
         where=name,
     )
-    low, high = (float(array.min()), float(array.max())) if bool(np.isfinite(array).all()) else (np.nan, np.nan)
+    # Integers are finite; asking them would cost a mask of the whole volume.
+    finite = array.dtype.kind in "iu" or bool(np.isfinite(array).all())
+    low, high = (float(array.min()), float(array.max())) if finite else (np.nan, np.nan)
     require(
         bool(np.isfinite(low)) and low >= lowest and high <= highest,
         "VALUE_OUT_OF_RANGE",

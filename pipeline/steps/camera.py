@@ -31,7 +31,7 @@ def camera_for(spect: SpectImage, site: SiteProfile) -> CameraProfile:
     RefusalError
         ``CAMERA_UNKNOWN``, ``CAMERA_AMBIGUOUS``, ``CALIBRATION_MISSING``, ``DECAY_REFERENCE_UNKNOWN``,
         ``DECAY_REFERENCE_CONTRADICTORY``, ``FRAME_DURATION_CONTRADICTORY``, ``PROJECTIONS_CONTRADICTORY``,
-        ``COUNTS_DURATION_MISSING``, ``PIXEL_SCALE_UNSETTLED``.
+        ``FRAME_TIMING_MISSING``, ``PIXEL_SCALE_UNSETTLED``.
     """
     camera = _matching(spect, site)
     if spect.vendor_pixel_scale != 1.0 and camera.vendor_pixel_scale is None:
@@ -133,7 +133,7 @@ def _require_calibrated(spect: SpectImage, camera: CameraProfile) -> None:
     )
     require(
         camera.frame_duration_s is not None and camera.projections is not None,
-        "COUNTS_DURATION_MISSING",
+        "FRAME_TIMING_MISSING",
         found=f"frame duration {camera.frame_duration_s} s, projections {camera.projections}",
         needed="duration and number of the projections the counts were summed over",
         do="set frame_duration_s and projections of the camera in the site profile",

@@ -44,7 +44,7 @@ def inspect_paths(paths: Sequence[Path]) -> Document:
     Raises
     ------
     RefusalError
-        ``PATH_NOT_FOUND``.
+        ``PATH_MISSING``.
     """
     found = scan(paths)
     unreadable = [_EMPTY | _verdict([problem]) | {"files": 1} for problem in found.unreadable]

@@ -50,7 +50,7 @@ def test_empty_dicom_file_is_refused(tmp_path):
 
 
 def test_missing_path_is_refused(tmp_path):
-    assert refusal_of(lambda: discover([tmp_path / "nowhere"])).code == "PATH_NOT_FOUND"
+    assert refusal_of(lambda: discover([tmp_path / "nowhere"])).code == "PATH_MISSING"
 
 
 def test_localizer_is_not_a_ct(tmp_path):

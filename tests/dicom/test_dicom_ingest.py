@@ -132,7 +132,7 @@ def test_refusals(tmp_path, refused, changes):
     [
         ("CALIBRATION_MISSING", {"calibration_factor_bq_s_per_count": None, "calibrated_on": None}),
         ("DECAY_REFERENCE_UNKNOWN", {"decay_reference": None}),
-        ("COUNTS_DURATION_MISSING", {"projections": None}),
+        ("FRAME_TIMING_MISSING", {"projections": None}),
         ("PROJECTIONS_CONTRADICTORY", {"projections": 90}),
     ],
 )
