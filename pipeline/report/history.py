@@ -142,7 +142,7 @@ def _organ_sum(
         sigma_gy=total[f"{organ}_sigma_gy"],
         projected_gy=projected.get(f"{organ}_gy"),
         projected_sigma_gy=projected.get(f"{organ}_sigma_gy"),
-        limit_gy=limit_value(document, f"{organ}_limit_gy"),
+        limit_gy=total.get(f"{organ}_limit_gy", limit_value(document, f"{organ}_limit_gy")),
         p_exceed=probability.get(organ),
         p_exceed_projected=probability.get(f"{organ}_projected"),
         method=method,

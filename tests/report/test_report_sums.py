@@ -47,6 +47,14 @@ def test_sums_are_those_of_the_decision(document: dict[str, Any], history: dict[
     assert [cycle for cycle, _, _ in kidney.by_cycle] == [1, 2, 3]
 
 
+def test_the_limit_the_rules_used_wins_over_the_printed_protocol(
+    document: dict[str, Any], history: dict[str, Any]
+) -> None:
+    document["decision"]["cumulative"]["kidney_limit_gy"] = 40.0
+    kidney, marrow = organ_sums(document, document["decision"], cycle_doses(history, document))
+    assert (kidney.limit_gy, marrow.limit_gy) == (40.0, 2.0)
+
+
 def _sum(total: float, projected: float | None, limit: float | None) -> OrganSum:
     return OrganSum("Kidneys", style.INK, (), total, None, projected, None, limit, None, None, "")
 

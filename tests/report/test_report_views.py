@@ -81,16 +81,18 @@ def test_letters_of_the_edges() -> None:
     assert sagittal.edges == ("A", "P", "S", "I")
 
 
-def _panel(figure: Figure, axes: Axes) -> np.ndarray:
+def _rendered(figure: Figure) -> np.ndarray:
+    """Pixels of the figure, row 0 on top."""
+    buffer = io.BytesIO(style.png_of(figure))
+    return np.asarray(matplotlib.image.imread(buffer)[..., :3])
+
+
+def _panel(pixels: np.ndarray, axes: Axes) -> np.ndarray:
     """Pixels of one panel, row 0 on top."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=style.DPI)
-    buffer.seek(0)
-    pixels = matplotlib.image.imread(buffer)[..., :3]
     height, width = pixels.shape[:2]
     box = axes.get_position()
     rows = slice(round((1 - box.y1) * height), round((1 - box.y0) * height))
-    return np.asarray(pixels[rows, round(box.x0 * width) : round(box.x1 * width)])
+    return pixels[rows, round(box.x0 * width) : round(box.x1 * width)]
 
 
 def _hot_centre(pixels: np.ndarray) -> tuple[float, float]:
@@ -128,14 +130,15 @@ def test_a_hot_spot_on_the_patients_left_is_on_the_right_of_the_picture(
     with style.house_style():
         figure = imagery.dose_figure(_document([BLOB_SPL[2] * 2.0, BLOB_SPL[1] * 3.0, BLOB_SPL[0] * 4.0]), volumes)
         axial, coronal, sagittal = figure.axes[:3]
+        pixels = _rendered(figure)
         expected_left = (BLOB_SPL[2] + 0.5) / SHAPE_SPL[2]  # 0.79 of the width
         for axes in (axial, coronal):
-            assert _hot_centre(_panel(figure, axes))[1] == pytest.approx(expected_left, abs=0.03)
+            assert _hot_centre(_panel(pixels, axes))[1] == pytest.approx(expected_left, abs=0.03)
             assert _letter(axes, "L")[0] > 0.9 > 0.1 > _letter(axes, "R")[0]
         # superior is up; anterior is up (axial) and on the left (sagittal)
-        assert _hot_centre(_panel(figure, coronal))[0] == pytest.approx(1 - 22.5 / 30, abs=0.03)
-        assert _hot_centre(_panel(figure, axial))[0] < 0.5
-        assert _hot_centre(_panel(figure, sagittal))[1] == pytest.approx(6.5 / 24, abs=0.03)
+        assert _hot_centre(_panel(pixels, coronal))[0] == pytest.approx(1 - 22.5 / 30, abs=0.03)
+        assert _hot_centre(_panel(pixels, axial))[0] < 0.5
+        assert _hot_centre(_panel(pixels, sagittal))[1] == pytest.approx(6.5 / 24, abs=0.03)
         assert _letter(coronal, "S")[1] > 0.9
         assert _letter(axial, "A")[1] > 0.9
         assert _letter(sagittal, "A")[0] < 0.1
@@ -145,7 +148,9 @@ def test_projection_shows_left_on_the_right() -> None:
     with style.house_style():
         figure = imagery.projection_figure(_volumes((0, 1, 2), (1, 1, -1)))
         coronal = figure.axes[0]
-        assert _hot_centre(_panel(figure, coronal))[1] == pytest.approx((BLOB_SPL[2] + 0.5) / SHAPE_SPL[2], abs=0.03)
+        assert _hot_centre(_panel(_rendered(figure), coronal))[1] == pytest.approx(
+            (BLOB_SPL[2] + 0.5) / SHAPE_SPL[2], abs=0.03
+        )
         assert _letter(coronal, "L")[0] > 0.9
 
 

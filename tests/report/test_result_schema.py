@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,6 +161,22 @@ def test_regions_and_provenance_may_be_extended(document: dict[str, Any]) -> Non
     document["regions"][0]["volume_of_cortex_ml"] = 101.0
     document["provenance"]["fingerprint"] = "f" * 64
     validate_result(document)
+
+
+def _names(schema: object) -> set[str]:
+    if isinstance(schema, list):
+        return set().union(*map(_names, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = set(schema["properties"]) if isinstance(schema.get("properties"), dict) else set()
+    return own.union(*(_names(part) for part in schema.values()))
+
+
+def test_the_page_of_the_document_explains_every_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "result-document.md").read_text(encoding="utf-8")
+    fields = _names(result_schema())
+    assert len(fields) > 100
+    assert {name for name in fields if f"`{name}`" not in page and f"`{name}[]`" not in page} == set()
 
 
 def test_a_caller_cannot_change_the_schema() -> None:
