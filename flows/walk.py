@@ -60,15 +60,9 @@ def walk(request: Document, records: str, out: str, execute: Execute, announce: 
     aligned = [run("register", {"study": study, "index": i, "activity": activities[i]}) for i in range(count)]
     segmented = run("segment", {"study": study, "aligned": aligned})
     integrated = run("integrate", {"study": study, "aligned": aligned, "segmented": segmented})
-    dosed = run("dose", {"study": study, "segmented": segmented, "integrated": integrated})
-    parts = {
-        "study": study,
-        "activities": activities,
-        "aligned": aligned,
-        "segmented": segmented,
-        "integrated": integrated,
-        "dosed": dosed,
-    }
+    sources = {"study": study, "activities": activities, "segmented": segmented, "integrated": integrated}
+    dosed = run("dose", sources)
+    parts = sources | {"aligned": aligned, "dosed": dosed}
     filed = run("file", parts | {"records": records})
     run("report", parts | {"records": records, "filed": filed, "out": out})
     return filed

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.provenance import content_hash
+
+if TYPE_CHECKING:
+    from pipeline.files.forms import CycleForm
+    from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]
 
 SCHEMA_VERSION = "1.0"
 
 
-def assemble(payload: Document, settings_hash: str, created_at: str) -> Document:
+def assemble(payload: Document, site: SiteProfile, form: CycleForm, created_at: str) -> Document:
     """Return the result document without its decision.
 
     Parameters
     ----------
     payload : dict
         The request and the results of the steps study, aligned, segmented, integrated and dosed.
-    settings_hash : str
-        Of the site profile the run used.
+    site : SiteProfile
+    form : CycleForm
     created_at : str
         ISO 8601 with offset.
     """
@@ -29,15 +33,37 @@ def assemble(payload: Document, settings_hash: str, created_at: str) -> Document
         "schema_version": SCHEMA_VERSION,
         "patient_key": administration["patient_key"],
         "cycle": administration["cycle"],
-        "administration": {key: administration[key] for key in ("activity_bq", "start", "radionuclide")}
-        | {key: administration[key] for key in ("weight_kg", "height_cm", "sex") if administration[key] is not None},
+        "administration": administration_entry(administration, form),
+        "protocol": protocol_entry(site),
         "time_points": time_points(payload),
         "registration": [a["registration"] for a in payload["aligned"] if a["registration"]],
         "regions": dosed["regions"],
         "second_check": dosed["second_check"],
         "tumour_burden": dosed["tumour_burden"],
         "flags": unique_flags(payload),
-        "provenance": provenance(payload, settings_hash, created_at),
+        "provenance": provenance(payload, site.settings_hash, created_at),
+    }
+
+
+def administration_entry(administration: Document, form: CycleForm) -> Document:
+    """Return what was given, as prescribed, as measured and net; missing keys are left out."""
+    entry = {key: administration[key] for key in ("activity_bq", "start", "radionuclide")}
+    known = {key: administration[key] for key in ("weight_kg", "height_cm", "sex")} | {
+        "prescribed_activity_bq": form.prescribed_bq,
+        "measured_activity_bq": form.measured_bq,
+        "residual_activity_bq": form.residual_bq,
+    }
+    return entry | {key: value for key, value in known.items() if value is not None}
+
+
+def protocol_entry(site: SiteProfile) -> Document:
+    """Return the limits in force; phase and protocol of the patient stand in the record."""
+    return {
+        "kidney_limit_gy": site.protocol.kidney_limit_gy,
+        "marrow_limit_gy": site.protocol.marrow_limit_gy,
+        "kidney_rule": site.protocol.kidney_rule,
+        "marrow_limit_method": site.marrow_limit_method,
+        "planned_activity_gbq": site.protocol.planned_activity_gbq,
     }
 
 
@@ -54,6 +80,7 @@ def time_points(payload: Document) -> list[Document]:
             "total_activity_bq": quantified["total_activity_bq"],
             "notes": list(point["spect"]["notes"]),
         }
+        | quantified["camera"]
         for point, quantified in zip(payload["study"]["time_points"], payload["activities"], strict=True)
     ]
 

@@ -96,7 +96,7 @@ def _labels_on(path: Path | None, grid: Grid) -> NDArray[np.integer] | None:
         return None
     values, label_grid = read_volume(path)
     grid.require_same(label_grid)
-    labels = np.rint(values).astype(np.int32)
+    labels: NDArray[np.integer] = np.rint(values).astype(np.int32)
     if not np.array_equal(labels, values) or int(labels.min()) < 0:
         raise RefusalError(
             "LABELS_INVALID",

@@ -17,6 +17,7 @@ from pipeline.steps import artefacts
 from pipeline.steps.burden import tumour_burden
 from pipeline.steps.integrate import VOXEL_AVERAGES
 from pipeline.steps.marrow import MarrowInput, marrow_regions
+from pipeline.steps.plausibility import key_of, kidney_pair_flags, region_flags, study_flags
 from pipeline.steps.region_results import RegionResultInput, region_document
 from pipeline.steps.region_results import remainder_document as remainder_result
 from pipeline.units import BQ_PER_GBQ, PERCENT
@@ -45,6 +46,7 @@ class DoseInput:
 
     administration: Administration
     timings: tuple[TimePointTiming, ...]
+    totals_bq: tuple[float, ...]
     delineation: Delineation
     integration: Integration
     blood: BloodSamples | None
@@ -79,10 +81,11 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
         MarrowInput(regions, given.blood, given.site, given.nuclide, _photon_doses(fitted, model), given.administration)
     )
     burden, burden_flags = tumour_burden(given.delineation.segmentation, given.administration)
-    flags = (*_voxel_flags(voxel, given), *_check_flags(checks), *marrow.flags, *burden_flags)
+    plausible = _plausibility(given, marrow.regions)
+    flags = (*_voxel_flags(voxel, given), *_check_flags(checks), *marrow.flags, *burden_flags, *plausible)
     return {
         "dose": artefacts.map_document(store, voxel.dose),
-        "regions": [*marrow.regions, *_rest(given, voxel.dose)],
+        "regions": [_with_flags(r, flags) for r in (*marrow.regions, *_rest(given, voxel.dose))],
         "second_check": [vars(check) for check in checks],
         "tumour_burden": burden,
         "flags": [vars(flag) for flag in flags],
@@ -94,6 +97,18 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
         "decay_data": given.nuclide.decay_data,
         "total_energy_j": voxel.total_energy_j,
     }
+
+
+def _plausibility(given: DoseInput, regions: list[Document]) -> tuple[Flag, ...]:
+    administered_bq = given.administration.activity_bq
+    each = [flag for region in regions for flag in region_flags(region, administered_bq, given.nuclide)]
+    whole = study_flags(given.administration, given.timings, given.totals_bq, given.camera, given.nuclide)
+    return (*each, *kidney_pair_flags(regions), *whole)
+
+
+def _with_flags(region: Document, flags: tuple[Flag, ...]) -> Document:
+    codes = [flag.code for flag in flags if flag.region == key_of(region)]
+    return region | {"flags": sorted({*region["flags"], *codes})}
 
 
 def _row_of(given: DoseInput, kinetics: RegionKinetics) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.files.forms import load_cycle_form
 from pipeline.files.schema import validate_result
 from pipeline.records.store import open_store
 from pipeline.steps.assemble import assemble, idempotency_key
@@ -28,7 +30,8 @@ def file_cycle(payload: Document, site: SiteProfile) -> Document:
         As :func:`pipeline.steps.file_result.file_result`.
     """
     now = datetime.now(UTC)
-    document = assemble(payload, site.settings_hash, now.isoformat(timespec="seconds"))
+    form = load_cycle_form(Path(payload["cycle_form"]))
+    document = assemble(payload, site, form, now.isoformat(timespec="seconds"))
     with open_store(payload["records"]) as store:
         complete = document | {"decision": preview_decision(store, document, site.document)}
         validate_result(complete)

@@ -212,8 +212,9 @@ def remainder_document(
     weight = fraction.astype(np.float64)
     voxel_ml = density.grid.voxel_volume_ml
     estimate = kinetics.estimate
-    index = np.stack(np.indices(fraction.shape), axis=-1)
-    centroid = density.grid.to_lps_mm((index * weight[..., None]).sum(axis=(0, 1, 2)) / weight.sum())
+    sums = [weight.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    centre = [float(np.average(np.arange(along.size), weights=along)) for along in sums]
+    centroid = density.grid.to_lps_mm(centre)
     return _identity(kinetics.region) | {
         "volume_ml": float(weight.sum()) * voxel_ml,
         "mass_g": float((weight * density.density_g_per_cm3).sum()) * voxel_ml,

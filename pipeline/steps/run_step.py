@@ -19,7 +19,7 @@ from pipeline.errors import DefectError
 from pipeline.files.forms import load_blood, load_cycle_form
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.store import ArrayStore
-from pipeline.imaging.register import Registration
+from pipeline.physics.marrow import BloodSamples
 from pipeline.settings import load_site
 from pipeline.steps import artefacts
 from pipeline.steps.align import onto_reference, register_to_reference
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.study import StudyTimePoint
     from pipeline.domain.therapy import CameraProfile
+    from pipeline.imaging.register import Registration
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]
@@ -89,8 +90,24 @@ def _quantify(store: ArrayStore, payload: Document) -> Document:
     point = artefacts.time_point_from(store, payload["study"], payload["index"])
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
-    activity = quantify(point, _camera(point, site), load_nuclide(administration.radionuclide), administration)
-    return {"activity": artefacts.map_document(store, activity), "total_activity_bq": total_activity_bq(activity)}
+    camera = _camera(point, site)
+    activity = quantify(point, camera, load_nuclide(administration.radionuclide), administration)
+    return {
+        "activity": artefacts.map_document(store, activity),
+        "total_activity_bq": total_activity_bq(activity),
+        "camera": _camera_document(point, camera),
+    }
+
+
+def _camera_document(point: StudyTimePoint, camera: CameraProfile) -> Document:
+    headers = point.spect.camera_headers
+    return {
+        "camera": headers.get("ManufacturerModelName"),
+        "collimator": headers.get("CollimatorGridName"),
+        "decay_reference": camera.decay_reference,
+        "calibration_id": f"{camera.camera_id} {camera.calibrated_on}".strip(),
+        "calibration_factor_bq_s_per_count": camera.calibration_factor_bq_s_per_count,
+    }
 
 
 def _register(store: ArrayStore, payload: Document) -> Document:
@@ -200,6 +217,13 @@ def integration_from(store: ArrayStore, document: Document) -> Integration:
     return Integration(regions, tia, document["fwhm_mm"], flags_from(document["flags"]))
 
 
+def _blood(payload: Document) -> BloodSamples | None:
+    if not payload["blood"]:
+        return None
+    samples = load_blood(Path(payload["blood"]))
+    return BloodSamples(samples.time_s, samples.activity_bq_per_ml)
+
+
 def _dose(store: ArrayStore, payload: Document) -> Document:
     point = artefacts.time_point_from(store, payload["study"], 0)
     administration = artefacts.administration_from(payload["study"]["administration"])
@@ -209,9 +233,10 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
         DoseInput(
             administration,
             artefacts.timings_from(payload["study"]),
+            tuple(quantified["total_activity_bq"] for quantified in payload["activities"]),
             delineation_from(store, payload["segmented"]),
             integration_from(store, payload["integrated"]),
-            load_blood(Path(payload["blood"])) if payload["blood"] else None,
+            _blood(payload),
             _camera(point, site),
             site,
             load_nuclide(administration.radionuclide),
