@@ -152,13 +152,20 @@ def _split_interval(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
+def canonical_key(key: str) -> str | None:
+    """Return the field name of a key or of one of its short names, None if there is none (``interval`` is two keys)."""
+    known = {field.name for field in fields(ProtocolLimits)} | {"interval"}
+    name = ALIASES.get(key.lower(), key.lower())
+    return name if name in known else None
+
+
 def _canonical(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    known = {field.name for field in fields(ProtocolLimits)}
     named: dict[str, Any] = {}
     for key, value in _split_interval(overrides).items():
-        name = key if key in known else ALIASES.get(key.lower(), key)
-        if name not in known:
-            raise _refusal(key, value, "a key of the protocol: " + ", ".join(sorted(known)))
+        name = canonical_key(key)
+        if name is None:
+            known = ", ".join(sorted(field.name for field in fields(ProtocolLimits)))
+            raise _refusal(key, value, f"a key of the protocol: {known}")
         if name in named:
             raise _refusal(key, value, f"one value of {name}, under one name")
         named[name] = value
