@@ -47,10 +47,8 @@ CAMERA_KEYWORDS = (
     "InstitutionName", "ProtocolName", "SeriesDescription", "CollimatorGridName", "CollimatorType",
     "ReconstructionMethod", "ConvolutionKernel", "ScatterCorrectionMethod", "AttenuationCorrectionMethod",
 )  # fmt: skip
-_WRONG_KINDS = {
-    "planar": ("PLANAR_NOT_SPECT", "a planar image"),
-    "projections": ("PROJECTIONS_NOT_RECONSTRUCTED", "raw projections"),
-}
+# Image types without slices.
+_FLAT_KINDS = {"planar", "projections"}
 
 
 @dataclass(eq=False)
@@ -148,14 +146,15 @@ def decode_spect(series: SeriesFiles) -> SpectDecoding:
 def _refuse_kind(decoded: SpectDecoding, datasets: Sequence[Dataset]) -> None:
     """Note why an object of this kind cannot be a SPECT volume."""
     kind, image_type = decoded.series.kind, texts(datasets[0], "ImageType")
-    where = decoded.series.series_uid
-    if kind in _WRONG_KINDS:
-        code, what = _WRONG_KINDS[kind]
-        _note(decoded, code, f"{what} ({', '.join(image_type)})", "a reconstructed SPECT (RECON TOMO)")
+    where, written = decoded.series.series_uid, ", ".join(image_type)
+    if kind == "planar":
+        _note(decoded, "PLANAR_NOT_SPECT", f"a planar image ({written})", "a reconstructed SPECT (RECON TOMO)")
+    elif kind == "projections":
+        _note(decoded, "PROJECTIONS_NOT_RECONSTRUCTED", f"raw projections ({written})", "a reconstructed SPECT")
     elif decoded.series.sop_class_uid == ENHANCED_PET_STORAGE:
         _note(decoded, "ENHANCED_NOT_SUPPORTED", "an enhanced multi-frame object", "NM or single-frame PET objects")
     elif "RECON GATED TOMO" in image_type or "TRANSMISSION" in image_type:
-        _note(decoded, "NOT_AN_EMISSION_VOLUME", "\\".join(image_type), "an ungated emission reconstruction")
+        _note(decoded, "NOT_AN_EMISSION_VOLUME", written, "an ungated emission reconstruction")
     elif decoded.series.sop_class_uid != PET_STORAGE and len(datasets) > 1:
         _note(decoded, "FRAMES_AMBIGUOUS", f"{len(datasets)} NM files in series {where}", "one file per series")
 
@@ -170,7 +169,7 @@ def _decode_geometry(decoded: SpectDecoding, datasets: Sequence[Dataset]) -> Sta
     frames = len(datasets) if decoded.series.sop_class_uid == PET_STORAGE else frame_count(first)
     decoded.shape = (frames, int(number(first, "Rows") or 0), int(number(first, "Columns") or 0))
     decoded.spacing_mm = nominal_spacing_mm(first)
-    if decoded.series.kind in _WRONG_KINDS:
+    if decoded.series.kind in _FLAT_KINDS:
         return None
     stacked = plane_stack if decoded.series.sop_class_uid == PET_STORAGE else _nm_stack
     stack = attempt(decoded.problems, lambda: stacked(datasets, where))
