@@ -79,7 +79,10 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[str, int], None]]
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number with significant digits, or a dash for a missing one."""
-    return DASH if value is None else f"{value:.{digits}g}"
+    if value is None:
+        return DASH
+    # From 1000 on, significant digits would turn into an exponent.
+    return f"{value:.0f}" if abs(value) >= 10.0**digits else f"{value:.{digits}g}"
 
 
 def with_sigma(value: float | None, sigma: float | None, digits: int = 2) -> str:
@@ -97,10 +100,12 @@ def title_of(region: Document) -> str:
 
 def show_result(result: Document) -> None:
     """Print the regions, checks and flags of a processed cycle."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"Cycle {result['cycle']} of {result['patient_key']}", title_justify="left")
-    for column in ("region", "mL", "T_eff h", "TIA GBq h", "Gy", "Gy/GBq", "method"):
+    title = f"Cycle {result['cycle']} of {result['patient_key']}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("region", "mL", "T_eff h", "GBq h", "Gy", "Gy/GBq", "method"):
         table.add_column(column, justify="left" if column in {"region", "method"} else "right")
     given_gbq = result["administration"]["activity_bq"] / BQ_PER_GBQ
     for region in result["regions"]:
@@ -110,11 +115,15 @@ def show_result(result: Document) -> None:
             number(region["volume_ml"]),
             number(None if half_life_s is None else half_life_s / SECONDS_PER_HOUR),
             number(None if tia is None else tia / BQ_PER_GBQ / SECONDS_PER_HOUR),
-            with_sigma(dose, region["mean_dose_sigma_gy"]),
+            with_sigma(dose, region["mean_dose_sigma_gy"], 2 if dose is None or dose >= 1 else 3),
             number(None if dose is None else dose / given_gbq),
             region["method"],
         )
     screen().print(table)
+    checks = result["second_check"]
+    passed = sum(check["passed"] for check in checks)
+    style = "green" if passed == len(checks) else "bold red"
+    screen().print(f"[{style}]Second check: {passed} of {len(checks)} regions agree within their tolerance[/]")
     show_flags(result["flags"])
 
 
@@ -215,24 +224,25 @@ def _cell(value: Any) -> str:
 
 
 def show_found_against_true(rows: list[Document]) -> None:
-    """Print the phantom's truth beside what the product found, with the stated uncertainty."""
+    """Print the phantom's truth beside what the product found; the dose with its stated sigma."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="Found against true", title_justify="left")
-    for column in ("cycle", "region", "MBq at first scan", "true", "GBq h", "true", "Gy", "true", "off", "stated"):
-        table.add_column(column, justify="left" if column in {"cycle", "region"} else "right")
+    table = Table(title="Found against true", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("cycle, region")
+    for column in ("MBq", "true", "GBq h", "true", "Gy", "true", "off"):
+        table.add_column(column, justify="right")
     for row in rows:
-        off = row["dose_gy"] / row["true_dose_gy"] - 1.0 if row["true_dose_gy"] else None
         table.add_row(
-            str(row["cycle"]),
-            row["region"],
+            f"{row['cycle']} {row['region']}",
             number(row["activity_mbq"]),
             number(row["true_activity_mbq"]),
             number(row["tia_gbq_h"]),
             number(row["true_tia_gbq_h"]),
             with_sigma(row["dose_gy"], row["dose_sigma_gy"]),
             number(row["true_dose_gy"]),
-            DASH if off is None else f"{off * PERCENT:+.1f} %",
-            DASH if not row["dose_gy"] else f"± {row['dose_sigma_gy'] / row['dose_gy'] * PERCENT:.0f} %",
+            f"{row['off'] * PERCENT:+.1f} %",
         )
-    screen().print(table)
+    console = screen()
+    console.print(table)
+    console.print("[dim]MBq at the first scan; TIA; mean dose with its stated sigma.[/]")
