@@ -138,16 +138,18 @@ def dvh(document: Mapping[str, Any]) -> bytes:
         if not shown:
             style.note(axes, "no dose-volume histogram in the result")
             return style.png_of(figure)
-        dashes = cycle(("-", "--", "-.", ":"))
+        dashes, used = cycle(("-", "--", "-.", ":")), set[str]()
         for region in shown:
             title = region_title(region)
-            line = next(dashes) if region["kind"] == "lesion" else "-"
+            colour = style.region_colour(title)
+            line = next(dashes) if region["kind"] == "lesion" else ("--" if colour in used else "-")
+            used.add(colour)
             histogram = region["dvh"]
             axes.plot(
                 histogram["dose_gy"],
                 histogram["volume_percent"],
                 line,
-                color=style.region_colour(title),
+                color=colour,
                 label=textwrap.shorten(title, LABEL_WIDTH, placeholder="…"),
             )
         axes.set_xlabel("absorbed dose in Gy (dose map, not recovery-corrected)")
@@ -215,12 +217,16 @@ def _draw_interval(axes: Axes, value: float | None, sigma: float | None, height:
 
 
 def _sum_axis_end(organ: OrganSum) -> float:
-    highest = (organ.projected_gy or organ.total_gy or 0.0) + (organ.projected_sigma_gy or organ.sigma_gy or 0.0)
-    return max(highest * 1.05, (organ.limit_gy or 0.0) * 1.08, 1e-3)
+    with_interval = (
+        (organ.total_gy or 0.0) + (organ.sigma_gy or 0.0),
+        (organ.projected_gy or 0.0) + (organ.projected_sigma_gy or 0.0),
+    )
+    all_cycles = math.fsum(dose for _, dose, _ in organ.by_cycle)
+    return max(*(1.05 * end for end in (*with_interval, all_cycles)), 1.08 * (organ.limit_gy or 0.0), 1e-3)
 
 
 def _sum_title(organ: OrganSum) -> str:
-    parts = [f"{organ.name}: {with_sigma(organ.total_gy, organ.sigma_gy)} Gy so far"]
+    parts = [f"{organ.name}: {with_sigma(organ.total_gy, organ.sigma_gy)} Gy signed so far"]
     if organ.projected_gy is not None:
         parts.append(f"{with_sigma(organ.projected_gy, organ.projected_sigma_gy)} Gy with the next cycle (hatched)")
     parts.append(f"limit {DASH if organ.limit_gy is None else f'{organ.limit_gy:g}'} Gy (line)")

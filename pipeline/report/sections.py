@@ -261,13 +261,16 @@ def images(document: Mapping[str, Any]) -> Flowables:
     rows = [_image_row(number, point) for number, point in enumerate(document["time_points"], start=1)]
     made: Flowables = titled("Images", table(columns, rows))
     if document["registration"]:
-        lines = [
-            f"{r['from']} onto {r['to']}: {r['quality']} {significant(r['value'])}, "
-            f"{'accepted' if r['accepted'] else 'NOT ACCEPTED'}"
-            for r in document["registration"]
-        ]
+        numbers = {point["series_uid"]: n for n, point in enumerate(document["time_points"], start=1)}
+        lines = [_registration_line(r, numbers) for r in document["registration"]]
         made.append(_named("Registration", "<br/>".join(safe(line) for line in lines)))
     return made
+
+
+def _registration_line(row: Mapping[str, Any], numbers: Mapping[str, int]) -> str:
+    moved, reference = (numbers.get(row[end], row[end]) for end in ("from", "to"))
+    verdict = "accepted" if row["accepted"] else "NOT ACCEPTED"
+    return f"{moved} onto {reference}: {row['quality']} {significant(row['value'])}, {verdict}"
 
 
 def _image_row(number: int, point: Mapping[str, Any]) -> list[object]:
