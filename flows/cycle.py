@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from prefect import flow, task  # noqa: E402 (Prefect reads its environment when
 from prefect.cache_policies import CacheKeyFnPolicy  # noqa: E402
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings  # noqa: E402
 
+from flows.orphans import end_orphaned_servers  # noqa: E402
 from flows.walk import walk  # noqa: E402
 from pipeline.domain.provenance import content_hash  # noqa: E402
 from pipeline.errors import PrrtError  # noqa: E402
@@ -94,6 +96,7 @@ def work_folder(out: str) -> Path:
 
 def run_cycle(request: Document, *, records: str, out: Path, announce: Callable[[str, int], None]) -> Document:
     """Run the flow; results are kept under ``<out>/.work``, so that the same call resumes after an interruption."""
+    end_orphaned_servers(os.environ["PREFECT_HOME"])
     with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str(work_folder(str(out)) / "results")}):
         filed: Document = cycle_flow(request, records, str(out.resolve()), announce)
         return filed

@@ -50,7 +50,7 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
     volumes = _report_volumes(store, payload)
     with open_store(payload["records"]) as records:
         history = records.show(result["patient_key"])
-    pictures = write_pictures(out / "pictures", result, volumes, result["decision"])
+    pictures = write_pictures(out / "pictures", result, volumes, result["decision"], history)
     write_report(out / "report.pdf", result, volumes, history, result["decision"])
     return {"report": str(out / "report.pdf"), "pictures": [str(path) for path in pictures]}
 
@@ -111,5 +111,5 @@ def _smooth(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _title(region: Region) -> str:
-    name = region.name.replace("_", " ")
+    name = region.name.replace("_", " ").replace("-", " ").capitalize()
     return f"{name}, {region.laterality}" if region.laterality else name

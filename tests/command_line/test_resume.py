@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,8 +28,23 @@ def _journal(out: Path) -> list[tuple[str, int | None]]:
     return [(entry["step"], entry["index"]) for entry in entries]
 
 
+def _servers(home: Path) -> set[int]:
+    """Return the ids of Prefect servers under this home."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                if (
+                    b"prefect.server" in (folder / "cmdline").read_bytes()
+                    and f"PREFECT_HOME={home}".encode() in environment
+                ):
+                    found.add(int(folder.name))
+    return found
+
+
 def _kill_after(step: tuple[str, int | None], arguments: list[object], out: Path, home: Path) -> None:
-    """Start the command in a session of its own and kill the whole group with SIGKILL once ``step`` is done."""
+    """Start the command and kill it with SIGKILL once ``step`` is done; Prefect's server is left an orphan."""
     with (out / "first.txt").open("w") as log:
         running = subprocess.Popen(
             [PRRT, *map(str, arguments)],
@@ -42,7 +58,7 @@ def _kill_after(step: tuple[str, int | None], arguments: list[object], out: Path
             assert running.poll() is None, (out / "first.txt").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        os.killpg(running.pid, signal.SIGKILL)
+        os.kill(running.pid, signal.SIGKILL)
         running.wait()
 
 
@@ -54,9 +70,12 @@ def test_killed_run_resumes_and_files_once(example_source: Path, tmp_path: Path)
     before = _journal(out)
     assert ("ingest", None) in before
     assert ("file", None) not in before
+    orphans = _servers(home)
+    assert orphans
 
     done = prrt(*arguments, "--json", environment={"PREFECT_HOME": str(home)})
     assert done.code == 3, done.err
+    assert not orphans & _servers(home), "the killed run's server still runs"
     steps = _journal(out)
     assert len(steps) == len(set(steps)), "a finished step was run again"
     assert ("file", None) in steps
