@@ -1,0 +1,1 @@
+"""Resampling, registration and segmentation; SimpleITK is spoken only here."""
