@@ -162,10 +162,10 @@ def _trapezoid_head(
     if head_rule != "extrapolate":
         return HEAD_SHARE[head_rule] * start_s * value
     later = float(positive[1])
-    rate = bounds.fastest_component_per_s
+    rate = bounds.fastest_per_s
     if value > 0.0 and later > 0.0:
         rate = math.log(value / later) / float(time[1] - time[0])
-    rate = min(max(rate, bounds.slowest_per_s), bounds.fastest_component_per_s)
+    rate = min(max(rate, bounds.slowest_per_s), bounds.fastest_per_s)
     return value * math.expm1(rate * start_s) / rate
 
 

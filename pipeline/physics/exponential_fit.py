@@ -35,6 +35,8 @@ SHORTEST_COMPONENT_S = 0.1 * SECONDS_PER_HOUR
 RATE_SCAN = 97
 ROOT_TOLERANCE = 4.0 * float(np.finfo(np.float64).eps)
 WEIGHT_FLOOR = 1e-6
+# Less than one decay in the age of the universe: no activity, and its square would leave the range of numbers.
+NOTHING_BQ = 1e-30
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def fit_mono(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float
     if curve.sigma_bq is None:
         amplitude, rate = _mono_relative(time, activity, low, high)
     else:
-        amplitude, rate = _mono_weighted(time, activity, (scale_bq / curve.sigma_bq) ** 2, low, high)
-    require_positive(amplitude, curve)
+        amplitude, rate = _mono_weighted(time, activity, (curve.sigma_bq.min() / curve.sigma_bq) ** 2, low, high)
+    require_positive(amplitude * scale_bq, curve)
     return finished(curve, np.array([amplitude * scale_bq]), np.array([rate / scale_s]), relative_error)
 
 
@@ -168,7 +170,7 @@ def finished(
 def require_positive(amplitude: float, curve: TimeActivityCurve) -> None:
     """Refuse a fit without a positive amplitude (``CURVE_NOT_POSITIVE``)."""
     require(
-        amplitude > 0.0,
+        amplitude > NOTHING_BQ,
         "CURVE_NOT_POSITIVE",
         found=f"activities {curve.activity_bq.tolist()}, whose best exponential is not positive",
         needed="a region that holds activity",

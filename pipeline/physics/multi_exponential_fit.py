@@ -30,6 +30,7 @@ REWEIGHTINGS = 60
 REWEIGHTED = 1e-8
 EVALUATIONS = 30
 LARGEST_DAMPING = 1e9
+VANISHED = 1e3
 
 
 def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float, components: int) -> ExponentialSum:
@@ -55,7 +56,7 @@ def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: floa
     time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
     measured = None if curve.sigma_bq is None else curve.sigma_bq / scale_bq
     sigma = relative_error * np.maximum(np.abs(activity), 0.01) if measured is None else measured
-    sides = _component_bounds(bounds, scale_s, components)
+    sides = _component_bounds(bounds, time[0], scale_s, components)
     rates = _scan(time, activity, sigma, sides)
     converged = False
     for _ in range(REWEIGHTINGS):
@@ -70,13 +71,16 @@ def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: floa
     steps = _Projection(time, activity, sigma).steps(rates)
     order = np.argsort(rates)
     amplitude = np.diff(steps, prepend=0.0)[order]
-    require_positive(float(steps.max()), curve)
+    require_positive(float(steps.max()) * scale_bq, curve)
     return finished(curve, amplitude * scale_bq, rates[order] / scale_s, relative_error, converged=converged)
 
 
-def _component_bounds(bounds: RateBounds, scale_s: float, components: int) -> tuple[Vector, Vector]:
+def _component_bounds(bounds: RateBounds, first: float, scale_s: float, components: int) -> tuple[Vector, Vector]:
     low = np.full(components, bounds.slowest_per_s * scale_s)
-    high = np.full(components, bounds.fastest_component_per_s * scale_s)
+    # A component that has fallen a thousandfold before the first point is not seen there.
+    visible = math.log(VANISHED) / max(first, 1e-12)
+    fastest = min(bounds.fastest_component_per_s * scale_s, max(bounds.fastest_per_s * scale_s, visible))
+    high = np.full(components, fastest)
     high[0] = bounds.fastest_per_s * scale_s
     return low, high
 
@@ -135,13 +139,14 @@ def _scan(time: Vector, activity: Vector, sigma: Vector, sides: tuple[Vector, Ve
 
 
 def _refined(problem: _Projection, rates: Vector, sides: tuple[Vector, Vector]) -> Vector:
-    # Levenberg-Marquardt in ln(rates); a rate at its bound that wants to leave is held there.
+    # Levenberg-Marquardt in ln(rates); a rate at its bound that wants to leave is held there. Rates stay in order,
+    # slowest first, or the components would not be non-negative.
     low, high = np.log(sides[0]), np.log(sides[1])
     place, damping = np.log(rates), 1e-3
     residual = problem.residual(rates)
     for _ in range(EVALUATIONS):
         step = _damped_step(problem.jacobian(np.exp(place)), residual, (place, low, high), damping)
-        moved = np.clip(place + step, low, high)
+        moved = np.sort(np.clip(place + step, low, high))
         trial = problem.residual(np.exp(moved))
         if float(trial @ trial) < float(residual @ residual):
             place, residual, damping = moved, trial, damping / 10.0
