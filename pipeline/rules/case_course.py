@@ -8,34 +8,16 @@ from __future__ import annotations
 
 import math
 from datetime import date
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pipeline.domain.decision import (
-    BloodPanel,
-    ClinicianFlags,
-    GivenCycle,
-    PatientCourse,
-    ResponseAssessment,
-    SalvageStatus,
-)
-from pipeline.errors import RefusalError
+from pipeline.domain.decision import ClinicianFlags, PatientCourse, ResponseAssessment, SalvageStatus
 from pipeline.rules.case_reader import ABSENT, CaseReader
-from pipeline.rules.counts import counts_per_nl
-from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, MGY_PER_GY
+from pipeline.rules.case_records import ASYMMETRY_NAMES, read_cycle, read_panel
 
 if TYPE_CHECKING:
-    from pipeline.domain.decision import DoseStatus, Phase, Protocol, RecistCategory
+    from pipeline.domain.decision import BloodPanel, GivenCycle, Phase, Protocol, RecistCategory
 
-ACTIVITY_DIVISORS: Final = {"gbq": 1.0, "mbq": BQ_PER_GBQ / BQ_PER_MBQ, "bq": BQ_PER_GBQ}
-DOSE_DIVISORS: Final = {"gy": 1.0, "cgy": 100.0, "mgy": MGY_PER_GY}
-STATUSES: Final = {
-    "MISSING": "MISSING",
-    "DRAFT": "DRAFT",
-    "UNSIGNED": "DRAFT",
-    "SIGNED": "SIGNED",
-    "IMPUTED_SIGNED": "IMPUTED_SIGNED",
-    "IMPUTED": "DRAFT",
-}
 PROTOCOLS: Final = {
     "DOSIMETRY_GUIDED": "DOSIMETRY_GUIDED",
     "GUIDED": "DOSIMETRY_GUIDED",
@@ -45,153 +27,6 @@ PROTOCOLS: Final = {
 PHASES: Final = {"PRIMARY": "PRIMARY", "SALVAGE": "SALVAGE"}
 # Non-CR/non-PD (no target at baseline) is disease control without a category of its own in the table.
 CATEGORIES: Final = {"CR": "CR", "PR": "PR", "SD": "SD", "PD": "PD", "NE": "NE", "NON-CR/NON-PD": "SD"}
-LABS_WITHOUT_EFFECT: Final = (
-    "hb",
-    "haemoglobin",
-    "hemoglobin",
-    "lymphocytes",
-    "creatinine",
-    "egfr",
-    "alt",
-    "ast",
-    "alp",
-    "ggt",
-    "bilirubin",
-    "albumin",
-)
-CYCLE_WITHOUT_EFFECT: Final = ("cycle", "number", "n", "kmethod", "kidney_method", "prescribed_gbq", "comment", "note")
-
-
-def _cycle_activity_gbq(reader: CaseReader) -> float:
-    """Activity in GBq; NaN if absent, which row 3 finds."""
-    if reader.has("mbq", "activity_mbq"):
-        value = reader.number("mbq", "activity_mbq")
-        return math.nan if value is None else value / ACTIVITY_DIVISORS["mbq"]
-    value = reader.number("gbq", "activity_gbq", "activity")
-    value = reader.scaled(value, ACTIVITY_DIVISORS, "activity_unit", "unit")
-    return math.nan if value is None else value
-
-
-def _status(reader: CaseReader, *names: str) -> DoseStatus:
-    """Status of a dose; without one a value counts as signed, an unknown one as a draft."""
-    given = reader.has(*names)
-    status = reader.choice(STATUSES, *names)
-    return cast("DoseStatus", status or ("DRAFT" if given else "SIGNED"))
-
-
-def _doses_gy(reader: CaseReader) -> dict[str, float | None]:
-    unit = reader.take("dose_unit", "dose_units")
-    doses = {
-        "kidney": reader.number("kidney", "kidney_gy", "kidney_mean", "kmean"),
-        "left": reader.number("kl", "kidney_l", "kidney_left", "kidney_left_gy", "k_l"),
-        "right": reader.number("kr", "kidney_r", "kidney_right", "kidney_right_gy", "k_r"),
-        "marrow": reader.number("marrow", "marrow_gy"),
-        "kidney_sigma": reader.number("ksigma", "kidney_sigma", "kidney_sigma_gy", "ku", "kidney_u"),
-        "marrow_sigma": reader.number("msigma", "marrow_sigma", "marrow_sigma_gy", "mu", "marrow_u"),
-    }
-    if unit is not ABSENT and unit is not None:
-        divisor = DOSE_DIVISORS.get(str(unit).strip().lower())
-        if divisor is None:
-            reader.faults.add("DATA_INVALID_UNIT")
-        doses = {key: None if value is None else value / (divisor or 1.0) for key, value in doses.items()}
-    for organ, names in {"kidney": ("kidney_unit", "kunit"), "marrow": ("marrow_unit", "munit")}.items():
-        doses[organ] = reader.scaled(doses[organ], DOSE_DIVISORS, *names)
-    return doses
-
-
-def _marrow_method(reader: CaseReader) -> str:
-    method = reader.take("mmethod", "marrow_method", "m_method")
-    if method is ABSENT or method is None:
-        return "blood_planar"
-    if not isinstance(method, str):
-        reader.faults.add("DATA_INVALID_FIELD")
-    return str(method).strip().lower()
-
-
-def read_cycle(record: object, faults: set[str], acknowledged: bool) -> GivenCycle | None:
-    """Read one cycle; None, with a fault, if its date cannot be read.
-
-    A sigma without a statement of its parts is taken as fully correlated between cycles, the cautious reading.
-    """
-    reader = CaseReader(record, faults)
-    given_on = reader.day("date", "given_on", "administered_at", "datetime")
-    doses = _doses_gy(reader)
-    values: dict[str, Any] = {
-        "activity_gbq": _cycle_activity_gbq(reader),
-        "kidney_gy": doses["kidney"],
-        "kidney_status": _status(reader, "kstatus", "kidney_status", "k_status"),
-        "kidney_left_gy": doses["left"],
-        "kidney_right_gy": doses["right"],
-        "kidney_sigma_correlated_gy": doses["kidney_sigma"] or 0.0,
-        "marrow_gy": doses["marrow"],
-        "marrow_status": _status(reader, "mstatus", "marrow_status", "m_status"),
-        "marrow_method": _marrow_method(reader),
-        "marrow_sigma_correlated_gy": doses["marrow_sigma"] or 0.0,
-        "asymmetry_acknowledged": reader.flag(*ASYMMETRY_NAMES) or acknowledged,
-        "second_check_failed": reader.flag("second_check_failed"),
-    }
-    reader.finish(*CYCLE_WITHOUT_EFFECT)
-    if given_on is None:
-        faults.add("DATA_INVALID_DATES")
-        return None
-    return GivenCycle(given_on=given_on, **values)
-
-
-ASYMMETRY_NAMES: Final = (
-    "asymmetry_ack",
-    "asym_ack",
-    "asymmetry_acknowledged",
-    "kidney_asymmetry_ack",
-    "kidney_asymmetry_acknowledged",
-    "asymmetry_acknowledgement",
-)
-
-
-def _count(reader: CaseReader, unit: object, stem: str, *names: str) -> float | None:
-    """Return a blood count in 10^9/L; its own unit (``wbc_unit``) wins over that of the panel."""
-    value = reader.number(*names)
-    own = reader.take(f"{stem}_unit")
-    stated = unit if own is ABSENT else own
-    if isinstance(stated, dict):
-        stated = stated.get(stem)
-    if value is None or stated is ABSENT or stated is None:
-        return value
-    try:
-        return counts_per_nl(value, str(stated))
-    except RefusalError as refusal:
-        reader.faults.add(refusal.code)
-        return value
-
-
-def _granulocytes(reader: CaseReader, unit: object) -> tuple[float | None, bool]:
-    """Granulocytes, or neutrophils with what is given of the others (S-08); True if they are neutrophils alone."""
-    names = ("gran", "granulocytes", "grans", "granulocyte")
-    direct = reader.has(*names)
-    granulocytes = _count(reader, unit, "gran", *names)
-    neutrophils = _count(reader, unit, "anc", "anc", "neutrophils", "neut", "neutrophil")
-    others = [
-        _count(reader, unit, "eos", "eos", "eosinophils"),
-        _count(reader, unit, "baso", "baso", "basophils"),
-    ]
-    if direct or neutrophils is None:
-        return granulocytes, False
-    return neutrophils + sum(x for x in others if x is not None), all(x is None for x in others)
-
-
-def read_panel(record: object, faults: set[str], unit: object) -> BloodPanel | None:
-    """Read one blood panel; None, with a fault, if its date cannot be read."""
-    reader = CaseReader(record, faults)
-    sampled_on = reader.day("date", "sampled_on", "sample_date")
-    own_unit = reader.take("unit", "units")
-    panel_unit = unit if own_unit is ABSENT else own_unit
-    granulocytes, neutrophils_only = _granulocytes(reader, panel_unit)
-    wbc = _count(reader, panel_unit, "wbc", "wbc", "leukocytes", "leucocytes", "white_blood_cells")
-    platelets = _count(reader, panel_unit, "plt", "plt", "platelets", "thrombocytes")
-    reader.finish(*LABS_WITHOUT_EFFECT)
-    if sampled_on is None:
-        faults.add("DATA_INVALID_DATES")
-        return None
-    return BloodPanel(sampled_on, wbc, granulocytes, platelets, neutrophils_only)
 
 
 def _assessment(record: object, faults: set[str]) -> ResponseAssessment | None:
@@ -235,20 +70,43 @@ def _salvage(reader: CaseReader, faults: set[str]) -> SalvageStatus:
     return status
 
 
-MARROW_DECISION_NAMES: Final = tuple(
-    f"{stem}_{word}"
-    for stem in (
-        "heme",
-        "haem",
-        "hemetox",
-        "haematotoxicity",
-        "heme_grade",
-        "marrow",
-        "marrow_tox",
-        "marrow_toxicity",
-        "g3",
-    )
-    for word in ("ack", "decision", "decided", "acknowledged", "continue", "continued", "physician_decision")
+MARROW_DECISION_STEMS: Final = (
+    "heme",
+    "haem",
+    "heme_grade",
+    "haem_grade",
+    "heme_tox",
+    "haem_tox",
+    "hemetox",
+    "haematotoxicity",
+    "hematotoxicity",
+    "haematotox",
+    "hematotox",
+    "marrow",
+    "marrow_tox",
+    "marrow_toxicity",
+    "g3",
+    "grade3",
+)
+MARROW_DECISION_WORDS: Final = (
+    "ack",
+    "acknowledged",
+    "decision",
+    "decided",
+    "continue",
+    "continued",
+    "reviewed",
+    "cleared",
+    "ok",
+    "physician_decision",
+)
+MARROW_DECISION_NAMES: Final = (
+    *(
+        f"{prefix}{stem}_{word}"
+        for prefix, stem, word in product(("", "physician_"), MARROW_DECISION_STEMS, MARROW_DECISION_WORDS)
+    ),
+    "physician_continue",
+    "continue_after_g3",
 )
 
 
