@@ -179,12 +179,13 @@ def transfer_matrix(
     if fwhm_mm is None:
         return np.eye(fractions.shape[0])
     sigma = _sigma_voxels(spacing_mm, grid_fwhm_mm(fwhm_mm, spacing_mm, voxel_averages))
+    rows = _with_boxes(fractions)
     columns = []
-    for row, box in _with_boxes(fractions):
+    for row, box in rows:
         wide = _grown(box, sigma, row.shape)
         blurred = gaussian_blur(np.ascontiguousarray(row[wide], dtype=np.float32), sigma)
-        measured = np.tensordot(fractions[(slice(None), *wide)].astype(np.float64, copy=False), blurred, axes=3)
-        columns.append(measured / float(row.sum(dtype=np.float64)))
+        measured = [_shared(other, other_box, blurred, wide) for other, other_box in rows]
+        columns.append(np.array(measured) / float(row.sum(dtype=np.float64)))
     return np.stack(columns, axis=1)
 
 
@@ -274,6 +275,16 @@ def spill_out_map(
         scale = float(activity) / (float(row.sum(dtype=np.float64)) * voxel_ml)
         image[wide] += gaussian_blur(np.ascontiguousarray(row[wide], dtype=np.float32), sigma) * np.float32(scale)
     return image
+
+
+def _shared(row: NDArray[np.float32], box: Box, blurred: NDArray[np.float32], wide: Box) -> float:
+    """Return sum(row x blurred), where ``blurred`` covers ``wide`` and ``row`` is 0 outside ``box``."""
+    bounds = [(max(b.start, w.start), min(b.stop, w.stop)) for b, w in zip(box, wide, strict=True)]
+    if any(stop <= start for start, stop in bounds):
+        return 0.0
+    here = tuple(slice(start, stop) for start, stop in bounds)
+    there = tuple(slice(start - w.start, stop - w.start) for (start, stop), w in zip(bounds, wide, strict=True))
+    return float(np.sum(row[here] * blurred[there], dtype=np.float64))
 
 
 def _sigma_voxels(spacing_mm: Sequence[float], fwhm_mm: Sequence[float]) -> tuple[float, ...]:
