@@ -22,6 +22,7 @@ from pipeline.dicom.headers import (
     number,
     text,
     texts,
+    transfer_syntax,
 )
 from pipeline.dicom.radionuclide import LU_177, nuclide_evidence
 from pipeline.dicom.timing import acquired_at
@@ -198,7 +199,7 @@ def _quick(path: Path) -> FileHeader | None:
             pixels_at_byte, size_bytes = stream.tell(), stream.seek(0, SEEK_END)
     except READ_ERRORS as error:
         raise corrupt(path, f"{type(error).__name__} while reading the header") from error
-    if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
+    if text(header.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         return None
     if not text(header, "SOPClassUID") or not text(header, "SeriesInstanceUID"):
         raise corrupt(path, "no SOP class or no series UID in the header")
@@ -261,7 +262,7 @@ def _truncated(file: FileHeader) -> RefusalError | None:
     header, rest_bytes = file.header, file.size_bytes - file.pixels_at_byte
     if text(header, "SOPClassUID") in _VOLUMES and (not number(header, "Rows") or rest_bytes <= 0):
         return corrupt(file.path, "a file that ends before its pixels")
-    if header.file_meta.get("TransferSyntaxUID") not in _UNCOMPRESSED or not number(header, "Rows"):
+    if transfer_syntax(header) not in _UNCOMPRESSED or not number(header, "Rows"):
         return None
     bits = frame_count(header) * (number(header, "SamplesPerPixel") or 1) * (number(header, "BitsAllocated") or 0)
     needed = int((number(header, "Rows") or 0) * (number(header, "Columns") or 0) * bits / 8)

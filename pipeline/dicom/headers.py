@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
 from pipeline.errors import RefusalError
@@ -34,6 +34,7 @@ ENHANCED_CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2.1"
 # What pydicom raises on a damaged file, by the kind of damage.
 READ_ERRORS = (
     InvalidDicomError,
+    BytesLengthException,
     EOFError,
     OSError,
     ValueError,
@@ -44,7 +45,7 @@ READ_ERRORS = (
     struct.error,
 )
 # A value that does not fit its VR is read as missing.
-_VALUE_ERRORS = (ValueError, TypeError, AttributeError, OverflowError, KeyError, NotImplementedError, struct.error)
+_VALUE_ERRORS = (*READ_ERRORS, OverflowError)
 
 
 @contextmanager
@@ -118,6 +119,11 @@ def text(dataset: Dataset, keyword: str) -> str:
     if isinstance(value, (MultiValue, list, tuple)):
         return "\\".join(str(part).strip() for part in value)
     return str(value).strip()
+
+
+def transfer_syntax(dataset: Dataset) -> str:
+    """Return the transfer syntax of a file; empty where it has none."""
+    return text(dataset.file_meta, "TransferSyntaxUID")
 
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from pipeline.dicom.headers import PET_STORAGE, READ_ERRORS, frame_count, items, lenient, number, text
+from pipeline.dicom.headers import PET_STORAGE, READ_ERRORS, frame_count, items, lenient, number, text, transfer_syntax
 from pipeline.errors import RefusalError, require
 
 if TYPE_CHECKING:
@@ -62,16 +62,15 @@ def stored_frames(dataset: Dataset, where: str) -> NDArray[np.integer]:
         do="export the quantitative series, not a picture of it",
         where=where,
     )
-    shape = _shape(dataset)
-    if is_plain(dataset):
-        return plain_frames(dataset.PixelData, dataset, where)
     try:
         with lenient():
-            return np.asarray(dataset.pixel_array).reshape(shape)
+            if is_plain(dataset):
+                return plain_frames(dataset.PixelData, dataset, where)
+            return np.asarray(dataset.pixel_array).reshape(_shape(dataset))
     except (NotImplementedError, RuntimeError) as error:
         raise RefusalError(
             "PIXELS_UNSUPPORTED",
-            found=f"transfer syntax {dataset.file_meta.get('TransferSyntaxUID')} without a decoder",
+            found=f"transfer syntax {transfer_syntax(dataset)} without a decoder",
             needed="uncompressed or losslessly compressed pixel data that can be decoded here",
             do="export the series uncompressed",
             where=where,
@@ -96,7 +95,7 @@ def _shape(header: Dataset) -> tuple[int, int, int]:
 
 def is_plain(header: Dataset) -> bool:
     """Tell whether the pixels are uncompressed little-endian 16-bit values, one per pixel."""
-    plain = header.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES
+    plain = transfer_syntax(header) in _PLAIN_SYNTAXES
     return plain and number(header, "BitsAllocated") == 16 and number(header, "SamplesPerPixel") in {None, 1.0}
 
 
@@ -122,7 +121,7 @@ def plain_frames(content: bytes, header: Dataset, where: str, offset: int = 0) -
 
 def value_offset(header: Dataset) -> int:
     """Return the bytes between the start of the pixel data element and its value (PS3.5, 7.1.2 and 7.1.3)."""
-    return 8 if header.file_meta.get("TransferSyntaxUID") == ImplicitVRLittleEndian else 12
+    return 8 if transfer_syntax(header) == ImplicitVRLittleEndian else 12
 
 
 def scale_of(dataset: Dataset, where: str) -> Scale:

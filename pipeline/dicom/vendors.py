@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.dicom.headers import number, text
+from pipeline.dicom.headers import READ_ERRORS, items, number, text
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -20,7 +20,7 @@ def ge_pixel_scale(dataset: Dataset) -> float:
     """
     try:
         value = float(dataset.private_block(0x0011, _GENIE)[0x3B].value)
-    except (KeyError, ValueError, TypeError):
+    except READ_ERRORS:
         return 1.0
     return value if value > 0 else 1.0
 
@@ -29,7 +29,7 @@ def ge_radionuclide(dataset: Dataset) -> str:
     """Return GE's private Radio Nuclide Name (0011,xx0D), as ``Lu177``; empty where absent."""
     try:
         return str(dataset.private_block(0x0011, _GENIE)[0x0D].value).strip()
-    except (KeyError, ValueError, TypeError):
+    except READ_ERRORS:
         return ""
 
 
@@ -52,7 +52,7 @@ def recon_heads(dataset: Dataset) -> int | None:
 
 def camera_headers(dataset: Dataset, keywords: tuple[str, ...]) -> dict[str, str]:
     """Return the header values by which a site may recognise a camera (of the image, else of its first detector)."""
-    detectors = dataset.get("DetectorInformationSequence") or []
+    detectors = items(dataset, "DetectorInformationSequence")
     found = {keyword: text(dataset, keyword) for keyword in keywords}
     for keyword in keywords:
         if not found[keyword] and detectors:
