@@ -1,4 +1,4 @@
-"""Tumour burden at the reference time point, as a suggestion that a person confirms (section 7 of the specification)."""
+"""Tumour burden at the reference time point: a suggestion that a person confirms (section 7 of the specification)."""
 
 from __future__ import annotations
 
