@@ -10,6 +10,7 @@ from pipeline.records.events import Statements, statements_on
 from pipeline.records.filed_dose import FiledDose, kidneys, marrow
 from pipeline.records.signing import failed_checks
 from pipeline.records.times import day_of
+from pipeline.rules.toxicity import NEW_PATIENT_EDITION, UNGRADED, laboratory_grade, worst_haematological_grade
 from pipeline.units import BQ_PER_GBQ
 
 if TYPE_CHECKING:
@@ -38,18 +39,19 @@ def course_from_record(
         Whose value counts where a cycle has marrow doses by several methods.
     """
     stated = statements_of(record, on)
+    labs = record.in_force("labs")
     cycles = {n: _stated_cycle(item, stated.imputed.get(n)) for n, item in stated.given.items()}
     cycles |= {v.cycle: _filed_cycle(v, marrow_limit_method, stated) for v in record.latest_versions}
     return PatientCourse(
         decided_on=on,
         cycles=tuple(cycles[number] for number in sorted(cycles)),
-        panels=tuple(_panel(entry) for entry in record.in_force("labs")),
+        panels=tuple(_panel(entry) for entry in labs),
         assessments=tuple(_assessment(entry) for entry in record.in_force("imaging")),
         protocol=stated.protocol,
         phase=stated.phase,
         phase_started_on=stated.phase_started_on,
         planned_activity_gbq=planned_activity_gbq,
-        worst_haematological_grade=stated.haematological_grade,
+        worst_haematological_grade=_worst_grade(labs, on, stated),
         salvage=stated.salvage,
         flags=stated.flags,
         data_faults=(GAP_FAULT,) if set(cycles) != set(range(1, len(cycles) + 1)) else (),
@@ -62,7 +64,8 @@ def statements_of(record: PatientRecord, on: date) -> Statements:
     stated = statements_on(events, on, None).given.values()
     days = [_given_on(version) for version in record.latest_versions]
     days += [day_of(item["given_on"], "given_on") for item in stated]
-    return statements_on(events, on, max(days, default=None))
+    # A cycle after ``on`` makes the decision REFER (row 3); it must not also undo what was stated before it.
+    return statements_on(events, on, max((day for day in days if day <= on), default=None))
 
 
 def inputs_of(record: PatientRecord) -> dict[str, Any]:
@@ -137,6 +140,21 @@ def _dose_fields(
         "marrow_sigma_correlated_gy": (marrow_dose or _NONE).sigma_correlated_gy,
         "marrow_sigma_independent_gy": (marrow_dose or _NONE).sigma_independent_gy,
     }
+
+
+def _worst_grade(labs: tuple[Entry, ...], on: date, stated: Statements) -> int | None:
+    """Return the worst haematological grade since the last cycle, from the laboratory and as stated by an event.
+
+    The worse of both counts: an event adds what no laboratory value shows (a transfusion, say); it takes nothing away,
+    for that a wrong value is corrected, or the physician decides to continue. Haemoglobin counts beside the counts.
+    """
+    since = stated.last_given_on.isoformat() if stated.last_given_on else ""
+    fresh = [entry for entry in labs if since < entry.dated_on <= on.isoformat()]
+    values = [float(e.content["haemoglobin"]) for e in fresh if "haemoglobin" in e.content]
+    grades = [laboratory_grade("haemoglobin", value, NEW_PATIENT_EDITION) for value in values]
+    grades.append(worst_haematological_grade([_panel(e) for e in fresh], NEW_PATIENT_EDITION) or UNGRADED)
+    known = [grade for grade in (*grades, stated.haematological_grade) if isinstance(grade, int)]
+    return max(known, default=None)
 
 
 def _panel(entry: Entry) -> BloodPanel:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # Shorter prefixes of an entry id are refused: 8 hexadecimal digits are 32 bits.
 SHORTEST_PREFIX: Final = 8
-COUNTS: Final = ("wbc", "granulocytes", "neutrophils", "platelets")
+# Values that the rules read; all others are kept as they come.
+READ_BY_RULES: Final = ("wbc", "granulocytes", "neutrophils", "platelets", "haemoglobin")
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,14 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _check_labs(values: Mapping[str, Any], where: str) -> None:
-    for name in COUNTS:
+    for name in READ_BY_RULES:
         value = values.get(name, 0.0)
         usable = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
         require(
             usable,
             "ENTRY_INVALID",
             found=f"{name} = {value!r}",
-            needed="a count in 10^9/L, not negative",
+            needed="a count in 10^9/L (haemoglobin: g/L), not negative",
             do="correct the value, or leave it out where it was not measured",
             where=where,
         )

@@ -27,9 +27,10 @@ class Statements:
     """What the events say together on one day.
 
     ``imputed`` and ``given`` are keyed by cycle: doses that a physicist answers for without images, and cycles that
-    were given without a filed result.
+    were given without a filed result. ``last_given_on`` is the day of the last administration.
     """
 
+    last_given_on: date | None = None
     protocol: Protocol = "DOSIMETRY_GUIDED"
     phase: Phase = "PRIMARY"
     phase_started_on: date | None = None
@@ -57,6 +58,7 @@ def statements_on(events: Iterable[Entry], on: date, last_given_on: date | None)
     fresh = [e for e in known if last_given_on is None or e.dated_on > last_given_on.isoformat()]
     flags = _folded(known, FLAGS - NEXT_CYCLE_FLAGS) | _folded(fresh, NEXT_CYCLE_FLAGS)
     return Statements(
+        last_given_on=last_given_on,
         protocol=_last(known, "protocol", "DOSIMETRY_GUIDED"),
         phase=_last(known, "phase", "PRIMARY"),
         phase_started_on=_phase_start(known),

@@ -134,6 +134,34 @@ def test_events_count_up_to_the_day_and_orders_only_until_the_next_cycle(ready: 
     assert decide_next(ready, "phantom-1", ON)["activity_gbq"] == pytest.approx(5.18)
 
 
+GRADE_3 = [
+    LABS | {"date": "2026-03-20", "platelets": 49.0},
+    LABS | {"date": "2026-03-20", "haemoglobin": 79.0},
+]
+
+
+@pytest.mark.parametrize("panel", GRADE_3, ids=["platelets", "haemoglobin"])
+def test_a_grade_3_since_the_last_cycle_refers_until_a_physician_goes_on(
+    ready: RecordStore, panel: dict[str, Any]
+) -> None:
+    # CTCAE 5.0, section 4.1: platelets below 50 x 10^9/L, haemoglobin below 80 g/L; recovered since.
+    record(ready, "phantom-1", labs=[panel], at=AT)
+    assert codes(decide_next(ready, "phantom-1", ON)) == ["HAEMATOTOXICITY_G3"]
+    who = {"by": "A. Physician", "reason": "recovered"}
+    record(ready, "phantom-1", event={"date": "2026-04-16", "worst_haematological_grade": 1} | who, at=AT)
+    assert codes(decide_next(ready, "phantom-1", ON)) == ["HAEMATOTOXICITY_G3"]
+    record(ready, "phantom-1", event={"date": "2026-04-17", "marrow_toxicity_continue": True} | who, at=AT)
+    assert decide_next(ready, "phantom-1", ON)["outcome"] == "GIVE"
+
+
+def test_a_grade_before_the_last_cycle_is_over_and_a_stated_one_counts(ready: RecordStore) -> None:
+    record(ready, "phantom-1", labs=[LABS | {"date": "2026-02-20", "platelets": 30.0}], at=AT)
+    assert decide_next(ready, "phantom-1", ON)["outcome"] == "GIVE"
+    event = {"date": "2026-04-01", "by": "A. Physician", "reason": "transfused", "worst_haematological_grade": 3}
+    record(ready, "phantom-1", event=event, at=AT)
+    assert codes(decide_next(ready, "phantom-1", ON)) == ["HAEMATOTOXICITY_G3"]
+
+
 def test_an_ordered_activity_is_planned_unless_another_is_asked_for(ready: RecordStore) -> None:
     event = {"date": "2026-04-16", "by": "A. Physician", "reason": "weight", "planned_activity_gbq": 6.0}
     record(ready, "phantom-1", event=event, at=AT)
