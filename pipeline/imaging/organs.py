@@ -1,0 +1,196 @@
+"""Kidneys, liver and spleen: found by their uptake, bounded by fat on CT and by half the uptake elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.imaging.body import largest_component
+from pipeline.imaging.torso import bounding_box
+
+if TYPE_CHECKING:
+    from pipeline.domain.regions import Laterality
+    from pipeline.imaging.torso import Mask, Torso
+
+# Part of an organ's own level at its border where CT shows no edge; a flat border lies at one half.
+HALF_LEVEL = 0.45
+# The same where fat is near: CT draws the border there, uptake only says that the tissue belongs to the organ.
+LEVEL_NEAR_FAT = 0.25
+FAT_REACH_MM = 5.0
+BRIDGE_RADIUS_MM = 3.5
+MARGIN_VOXELS = 6
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Where an organ is looked for, relative to the spine, and how large it may be.
+
+    Ranges are wide: kidney 50-500 mL, liver 500-8000 mL (section 5 of the clinical specification).
+    """
+
+    lateral_mm: tuple[float, float]
+    depth_mm: tuple[float, float]
+    volume_ml: tuple[float, float]
+    length_mm: tuple[float, float]
+    typical_lateral_mm: float
+    typical_depth_mm: float
+    typical_volume_ml: float
+
+
+KIDNEY = Expected((18.0, 125.0), (-45.0, 75.0), (50.0, 500.0), (50.0, 180.0), 62.0, 5.0, 160.0)
+SPLEEN = Expected((30.0, 160.0), (-80.0, 90.0), (40.0, 1200.0), (35.0, 250.0), 92.0, 0.0, 180.0)
+LEVELS = (0.8, 0.7, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Organ:
+    """A mask with the uptake inside it, in Bq/mL."""
+
+    mask: Mask
+    level_bq_per_ml: float
+
+
+def _zone(torso: Torso, expected: Expected, side: float) -> Mask:
+    """Return the part of soft tissue where the organ may lie; ``side`` is +1 for the patient's left."""
+    lateral, depth = torso.lateral_mm * side, torso.depth_mm
+    return np.asarray(
+        torso.soft
+        & (lateral > expected.lateral_mm[0])
+        & (lateral < expected.lateral_mm[1])
+        & (depth > expected.depth_mm[0])
+        & (depth < expected.depth_mm[1])
+    )
+
+
+def _plausibility(torso: Torso, mask: Mask, expected: Expected, side: float) -> float:
+    """Return how like the organ a component is: 0 outside its ranges, 1 at its typical place and volume."""
+    where = np.argwhere(mask)
+    volume_ml = len(where) * torso.grid.voxel_volume_ml
+    length_mm = float(np.ptp(where[:, 0]) + 1) * torso.grid.spacing_mm[0]
+    if not (expected.volume_ml[0] <= volume_ml <= expected.volume_ml[1]):
+        return 0.0
+    if not (expected.length_mm[0] <= length_mm <= expected.length_mm[1]):
+        return 0.0
+    lateral_mm = float(torso.lateral_mm[where[:, 0], 0, where[:, 2]].mean()) * side
+    depth_mm = float(torso.depth_mm[where[:, 0], where[:, 1], 0].mean())
+    terms = (
+        (lateral_mm - expected.typical_lateral_mm) / 20.0,
+        (depth_mm - expected.typical_depth_mm) / 20.0,
+        np.log(volume_ml / expected.typical_volume_ml) / 0.5,
+    )
+    return float(np.exp(-0.5 * sum(t**2 for t in terms)))
+
+
+def _best_component(torso: Torso, zone: Mask, expected: Expected, side: float) -> Mask | None:
+    """Lower a threshold step by step and return the component most like the organ."""
+    uptake = np.where(zone, torso.smooth_bq_per_ml, 0.0)
+    if not zone.any():
+        return None
+    top = float(np.percentile(uptake[zone], 99.5))
+    best, best_score = None, 0.0
+    for level in LEVELS:
+        labels, _ = ndimage.label(torso.opened(uptake > level * top, BRIDGE_RADIUS_MM))
+        for number, box in enumerate(ndimage.find_objects(labels), start=1):
+            if np.count_nonzero(labels[box] == number) * torso.grid.voxel_volume_ml < expected.volume_ml[0]:
+                continue
+            component = labels == number
+            score = _plausibility(torso, component, expected, side)
+            if score > best_score:
+                best, best_score = component, score
+    return best
+
+
+def _bounded(torso: Torso, core: Mask, level: float, free: Mask, reach_mm: float) -> Mask:
+    """Return the organ around ``core``: to the fat on CT, to half its level against other soft tissue."""
+    fat_near = torso.grown(torso.body & ~torso.soft & ~torso.bone, FAT_REACH_MM)
+    wanted = np.where(fat_near, LEVEL_NEAR_FAT, HALF_LEVEL) * level
+    candidate = torso.soft & free & (torso.activity_bq_per_ml > wanted) & torso.grown(core, reach_mm)
+    seed = torso.opened(candidate, BRIDGE_RADIUS_MM)
+    labels, _ = ndimage.label(seed)
+    touched = np.bincount(labels[core & (labels > 0)].ravel(), minlength=1)
+    if touched.size < 2:
+        return np.zeros_like(core)
+    main = labels == int(touched.argmax())
+    whole = torso.grown(main, BRIDGE_RADIUS_MM) & candidate
+    return _closed(torso, whole) & torso.soft & free
+
+
+def _closed(torso: Torso, mask: Mask) -> Mask:
+    """Fill holes and notches (a cool pelvis, noise)."""
+    padded = np.pad(mask, 4)
+    sampling = torso.grid.spacing_mm
+    grown = ndimage.distance_transform_edt(~padded, sampling=sampling) <= BRIDGE_RADIUS_MM
+    closed = ndimage.distance_transform_edt(grown, sampling=sampling) > BRIDGE_RADIUS_MM
+    return np.asarray(ndimage.binary_fill_holes(closed | padded)[4:-4, 4:-4, 4:-4])
+
+
+def _level(torso: Torso, mask: Mask) -> float:
+    """Return the uptake inside: median of the half that lies deepest."""
+    distance = ndimage.distance_transform_edt(mask, sampling=torso.grid.spacing_mm)
+    deep = mask & (distance >= np.median(distance[mask]))
+    return float(np.median(torso.smooth_bq_per_ml[deep]))
+
+
+def _organ(torso: Torso, expected: Expected, side: float, free: Mask) -> Organ | None:
+    """Find and bound an organ inside the box that can hold it."""
+    zone = _zone(torso, expected, side) & free
+    if not zone.any():
+        return None
+    box = bounding_box(zone, margin=MARGIN_VOXELS)
+    part = torso.part(box)
+    core = _best_component(part, zone[box], expected, side)
+    if core is None:
+        return None
+    level = _level(part, core)
+    mask = np.zeros(torso.grid.shape, dtype=bool)
+    mask[box] = _bounded(part, core, level, free[box], reach_mm=12.0)
+    if not expected.volume_ml[0] <= torso.volume_ml(mask) <= expected.volume_ml[1]:
+        return None
+    return Organ(mask, level)
+
+
+def find_kidney(torso: Torso, laterality: Laterality) -> Organ | None:
+    """Return one kidney, or None where nothing looks like one."""
+    return _organ(torso, KIDNEY, 1.0 if laterality == "left" else -1.0, torso.soft)
+
+
+def find_spleen(torso: Torso, taken: Mask, lowest_z_mm: float) -> Organ | None:
+    """Return the spleen: left, above ``lowest_z_mm``, apart from what is ``taken``."""
+    return _organ(torso, SPLEEN, 1.0, ~taken & torso.soft & (torso.z_mm > lowest_z_mm))
+
+
+LIVER_ML = (400.0, 8000.0)
+# A normal liver shows more uptake than the soft tissue around it (Krenning score 2 is its definition).
+LIVER_OVER_SOFT_TISSUE = 2.0
+
+
+def _liver_level(torso: Torso, zone: Mask) -> float:
+    """Return the level of the liver: the uptake that most of the active tissue in its zone has."""
+    uptake = torso.smooth_bq_per_ml[zone]
+    active = uptake[uptake > 0.2 * np.percentile(uptake, 98)]
+    return float(np.median(active)) if active.size else 0.0
+
+
+def find_liver(torso: Torso, taken: Mask) -> Organ | None:
+    """Return the liver with its lesions, and the level of its normal tissue; None where it does not stand out."""
+    free = ~taken & torso.soft
+    zone = free & (torso.lateral_mm < 0.0) & (torso.depth_mm < 75.0)
+    if not zone.any():
+        return None
+    level = _liver_level(torso, zone)
+    mask = np.zeros_like(zone)
+    for _ in range(4):
+        inside = torso.opened(free & (torso.activity_bq_per_ml > HALF_LEVEL * level), BRIDGE_RADIUS_MM)
+        mask = largest_component(inside)
+        normal = torso.smooth_bq_per_ml[torso.shrunk(mask, 8.0)]
+        if normal.size == 0:
+            return None
+        level = float(np.median(normal[normal < 1.5 * np.median(normal)]))
+    around = float(np.median(torso.smooth_bq_per_ml[torso.soft & ~torso.grown(mask | taken, 20.0)]))
+    right = float((torso.lateral_mm * mask).sum()) < 0
+    if not (right and LIVER_ML[0] <= torso.volume_ml(mask) <= LIVER_ML[1] and level > LIVER_OVER_SOFT_TISSUE * around):
+        return None
+    return Organ(_closed(torso, mask) & free, level)
