@@ -37,6 +37,7 @@ match = {{ Manufacturer = "{manufacturer}", ManufacturerModelName = "{model}" }}
 calibrated_on = "2026-01-10"
 frame_duration_s = {frame_duration_s}            # one projection
 projections = {projections}                  # images of both heads together
+heads = 2
 dead_time_s = 0.0
 decay_reference = "{decay_reference}"
 recovery = {recovery}

@@ -101,7 +101,7 @@ def require_lu_177(dataset: Dataset, evidence: NuclideEvidence, where: str) -> N
     Raises
     ------
     RefusalError
-        ``NUCLIDE_UNKNOWN``, ``NUCLIDE_WRONG``, ``NUCLIDE_CONTRADICTORY``.
+        ``NUCLIDE_UNKNOWN``, ``WRONG_NUCLIDE``, ``NUCLIDE_CONTRADICTORY``.
     """
     if evidence.name is None:
         raise RefusalError(
@@ -113,7 +113,7 @@ def require_lu_177(dataset: Dataset, evidence: NuclideEvidence, where: str) -> N
         )
     require(
         evidence.name == LU_177,
-        "NUCLIDE_WRONG",
+        "WRONG_NUCLIDE",
         found=f"{evidence.name} (by {evidence.source})",
         needed=LU_177,
         do="give the series of the 177Lu therapy",

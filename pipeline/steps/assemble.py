@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 SCHEMA_VERSION = "1.0"
+# Notes of a series that can move a dose if they are wrong.
+RESERVATIONS = frozenset({"FRAME_OF_REFERENCE_UNVERIFIED", "NUCLIDE_FROM_WINDOW", "HEADS_ASSUMED", "SEVERAL_BEDS"})
 
 
 def assemble(payload: Document, site: SiteProfile, form: CycleForm, created_at: str) -> Document:
@@ -89,8 +91,19 @@ def unique_flags(payload: Document) -> list[Document]:
     """Return the flags of all steps, each once, the gravest first."""
     gravity = {"BLOCK": 0, "WARN": 1, "INFO": 2}
     steps = (payload["segmented"], payload["integrated"], payload["dosed"])
-    flags = {content_hash(flag): flag for step in steps for flag in step["flags"]}
+    found = [flag for step in steps for flag in step["flags"]] + reading_flags(payload["study"])
+    flags = {content_hash(flag): flag for flag in found}
     return sorted(flags.values(), key=lambda f: (gravity[f["level"]], f["code"], f["region"] or ""))
+
+
+def reading_flags(study: Document) -> list[Document]:
+    """Return what was read with a reservation (``CODE: text`` notes of the series) as flags."""
+    notes = {note for point in study["time_points"] for note in point["spect"]["notes"]}
+    parted = [note.partition(": ") for note in sorted(notes)]
+    return [
+        {"code": code, "level": "WARN" if code in RESERVATIONS else "INFO", "text": text, "region": None}
+        for code, _, text in parted
+    ]
 
 
 def provenance(payload: Document, settings_hash: str, created_at: str) -> Document:

@@ -117,7 +117,7 @@ def _settled(spect: SpectImage, site: SiteProfile, form: CycleForm) -> SpectImag
 def _require_nuclide(spect: SpectImage, administration: Administration) -> None:
     require(
         spect.radionuclide == administration.radionuclide,
-        "NUCLIDE_WRONG",
+        "WRONG_NUCLIDE",
         found=f"{spect.radionuclide} in the image, {administration.radionuclide} in the cycle form",
         needed="one nuclide",
         do="check that form and images belong together",

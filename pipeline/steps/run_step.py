@@ -19,7 +19,6 @@ from pipeline.errors import DefectError
 from pipeline.files.forms import load_blood, load_cycle_form
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.store import ArrayStore
-from pipeline.physics.marrow import BloodSamples
 from pipeline.settings import load_site
 from pipeline.steps import artefacts
 from pipeline.steps.align import onto_reference, register_to_reference
@@ -217,13 +216,6 @@ def integration_from(store: ArrayStore, document: Document) -> Integration:
     return Integration(regions, tia, document["fwhm_mm"], flags_from(document["flags"]))
 
 
-def _blood(payload: Document) -> BloodSamples | None:
-    if not payload["blood"]:
-        return None
-    samples = load_blood(Path(payload["blood"]))
-    return BloodSamples(samples.time_s, samples.activity_bq_per_ml)
-
-
 def _dose(store: ArrayStore, payload: Document) -> Document:
     point = artefacts.time_point_from(store, payload["study"], 0)
     administration = artefacts.administration_from(payload["study"]["administration"])
@@ -236,7 +228,7 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
             tuple(quantified["total_activity_bq"] for quantified in payload["activities"]),
             delineation_from(store, payload["segmented"]),
             integration_from(store, payload["integrated"]),
-            _blood(payload),
+            load_blood(Path(payload["blood"])) if payload["blood"] else None,
             _camera(point, site),
             site,
             load_nuclide(administration.radionuclide),

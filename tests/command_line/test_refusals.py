@@ -137,7 +137,7 @@ CASES = [
     (activity_missing, "CYCLE_FORM_INVALID"),
     (activity_contradictory, "INJECTED_ACTIVITY_CONTRADICTORY"),
     (unknown_units, "UNIT_UNKNOWN"),
-    (wrong_nuclide, "NUCLIDE_WRONG"),
+    (wrong_nuclide, "WRONG_NUCLIDE"),
     (unknown_camera, "CAMERA_UNKNOWN"),
     (no_calibration_factor, "CALIBRATION_MISSING"),
     (implausible_calibration_factor, "ACTIVITY_IMPOSSIBLE"),

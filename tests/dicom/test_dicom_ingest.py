@@ -109,7 +109,7 @@ def test_residual_or_measured_activity_in_the_header_both_agree(tmp_path):
         ("CT_MISSING", {"ct": {"start": DAY_1 + timedelta(hours=13)}}),
         ("PATIENTS_MIXED", {"ct": {"patient": "P2"}}),
         ("CAMERA_UNKNOWN", {"ManufacturerModelName": "TWO"}),
-        ("NUCLIDE_WRONG", {"pharmaceutical": {"RadionuclideCodeSequence": [code("X", "Y", "I131")]}}),
+        ("WRONG_NUCLIDE", {"pharmaceutical": {"RadionuclideCodeSequence": [code("X", "Y", "I131")]}}),
         ("INJECTED_ACTIVITY_CONTRADICTORY", {"pharmaceutical": {"RadionuclideTotalDose": "6600"}}),
         (
             "SCAN_BEFORE_ADMINISTRATION",
@@ -229,4 +229,4 @@ def test_fdg_pet_among_the_series_is_refused(tmp_path):
     pair(tmp_path)
     fdg = [item(RadionuclideTotalDose="3.9e8", RadionuclideCodeSequence=[code("99SDM", "C-111A1", "18F")])]
     slices(tmp_path / "pet", PET, counts(), series="1.2.3.1.6", RadiopharmaceuticalInformationSequence=fdg)
-    assert refusal_of(lambda: ingest([tmp_path], site(), form())).code == "NUCLIDE_WRONG"
+    assert refusal_of(lambda: ingest([tmp_path], site(), form())).code == "WRONG_NUCLIDE"

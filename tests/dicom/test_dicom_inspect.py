@@ -57,7 +57,7 @@ def test_activity_series_and_ct(tmp_path):
     [
         ("planar", "PLANAR_NOT_SPECT", {"ImageType": ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]}),
         ("projections", "PROJECTIONS_NOT_RECONSTRUCTED", {"ImageType": ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]}),
-        ("spect", "NUCLIDE_WRONG", {"pharmaceutical": {"RadionuclideCodeSequence": [code("X", "Y", "Tc99m")]}}),
+        ("spect", "WRONG_NUCLIDE", {"pharmaceutical": {"RadionuclideCodeSequence": [code("X", "Y", "Tc99m")]}}),
         ("spect", "NUCLIDE_UNKNOWN", {"pharmaceutical": {"RadionuclideCodeSequence": None},
                                       "EnergyWindowInformationSequence": [window(327.6, 400.4)]}),
         ("spect", "GEOMETRY_MISSING", {"detector": {"ImageOrientationPatient": None}}),

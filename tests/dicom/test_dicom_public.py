@@ -56,7 +56,7 @@ def test_mediso_recon_tomo_geometry_and_nuclide():
     """Negative spacing, geometry of the detector, 99mTc; GDCM flips the slice axis, every voxel has the same place."""
     path = ROOT / "nm" / "mediso_jaszczak_recon_tomo.dcm"
     series = described(path)
-    assert (series["kind"], series["accepted"], series["reason"]) == ("spect", False, "NUCLIDE_WRONG")
+    assert (series["kind"], series["accepted"], series["reason"]) == ("spect", False, "WRONG_NUCLIDE")
     assert series["radionuclide"] == "Tc-99m"
     image = sitk.ReadImage(str(path))
     values = sitk.GetArrayFromImage(image).astype(float)
@@ -109,7 +109,7 @@ def test_ge_fdg_pet_is_read_exactly_and_refused_as_fdg(tmp_path):
     """STS_001 (CC BY 3.0, TCIA Soft-tissue-Sarcoma): 267 slices with 267 slopes, 6 beds, DecayCorrection START."""
     folder = unpacked("pet_bqml_ge/sts_001_fdg_pet_ge_discovery_st.zip", tmp_path)
     series = described(folder)
-    assert (series["kind"], series["accepted"], series["reason"]) == ("pet", False, "NUCLIDE_WRONG")
+    assert (series["kind"], series["accepted"], series["reason"]) == ("pet", False, "WRONG_NUCLIDE")
     assert (series["radionuclide"], series["injected_activity_bq"]) == ("F-18", 3.88777472e8)
     assert (series["unit"], series["decay_reference"]) == ("Bq/mL", "acquisition_start")
     image = itk_volume(folder, series["series_uid"])

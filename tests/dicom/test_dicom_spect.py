@@ -82,7 +82,7 @@ def test_pet_mapping_stands_above_each_slope(tmp_path):
         ("PLANAR_NOT_SPECT", {"ImageType": ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]}),
         ("PLANAR_NOT_SPECT", {"ImageType": ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]}),
         ("PROJECTIONS_NOT_RECONSTRUCTED", {"ImageType": ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]}),
-        ("NUCLIDE_WRONG", {"pharmaceutical": {"RadionuclideCodeSequence": [TC]}}),
+        ("WRONG_NUCLIDE", {"pharmaceutical": {"RadionuclideCodeSequence": [TC]}}),
         ("NUCLIDE_UNKNOWN", {"pharmaceutical": {"RadionuclideCodeSequence": None},
                              "EnergyWindowInformationSequence": None}),
         ("NUCLIDE_UNKNOWN", {"pharmaceutical": {"RadionuclideCodeSequence": None},
@@ -109,7 +109,7 @@ def test_nm_refusals(tmp_path, refused, changes):
         ("UNIT_UNKNOWN", {"Units": None}),
         ("NUCLIDE_CONTRADICTORY", {"RadiopharmaceuticalInformationSequence": [
             item(RadionuclideHalfLife="6588", RadionuclideCodeSequence=[LU])]}),
-        ("NUCLIDE_WRONG", {"RadiopharmaceuticalInformationSequence": [item(RadionuclideCodeSequence=[FDG])]}),
+        ("WRONG_NUCLIDE", {"RadiopharmaceuticalInformationSequence": [item(RadionuclideCodeSequence=[FDG])]}),
         ("INJECTED_ACTIVITY_IMPLAUSIBLE", {"RadiopharmaceuticalInformationSequence": [
             item(RadionuclideTotalDose="7400", RadionuclideCodeSequence=[LU])]}),
     ],
@@ -284,7 +284,7 @@ def test_a_bad_series_is_decoded_as_far_as_it_goes(tmp_path):
     path = nm(tmp_path / "a.dcm", detector={"ImagePositionPatient": None, "ImageOrientationPatient": None},
               pharmaceutical={"RadionuclideCodeSequence": [TC]})  # fmt: skip
     decoded = decode_spect(discover([path])[0])
-    assert [problem.code for problem in decoded.problems] == ["GEOMETRY_MISSING", "NUCLIDE_WRONG"]
+    assert [problem.code for problem in decoded.problems] == ["GEOMETRY_MISSING", "WRONG_NUCLIDE"]
     assert decoded.value is not None
     assert decoded.value.sum() == counts().sum()
     assert decoded.spacing_mm == (4.0, 2.0, 3.0)
