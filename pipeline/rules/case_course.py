@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pipeline.domain.decision import ClinicianFlags, PatientCourse, ResponseAssessment, SalvageStatus
 from pipeline.rules.case_reader import ABSENT, CaseReader
-from pipeline.rules.case_records import ASYMMETRY_NAMES, read_cycle, read_panel
+from pipeline.rules.case_records import ASYMMETRY_NAMES, read_count_units, read_cycle, read_panel
 
 if TYPE_CHECKING:
     from pipeline.domain.decision import BloodPanel, GivenCycle, Phase, Protocol, RecistCategory
@@ -98,6 +98,13 @@ MARROW_DECISION_WORDS: Final = (
     "reviewed",
     "cleared",
     "ok",
+    "approved",
+    "accepted",
+    "override",
+    "decision_made",
+    "physician",
+    "physician_ack",
+    "physician_ok",
     "physician_decision",
 )
 MARROW_DECISION_NAMES: Final = (
@@ -141,7 +148,7 @@ def _flags(reader: CaseReader) -> ClinicianFlags:
             "pd_clinical",
             "pd_marker",
         ),
-        deterioration=reader.flag("deterioration", "general_deterioration", "deterioration_stop"),
+        deterioration=reader.flag("deterioration", "general_deterioration", "deterioration_stop", "deteriorated"),
         tumour_load_decrease=reader.flag(
             "tumour_decrease",
             "tumor_decrease",
@@ -150,6 +157,8 @@ def _flags(reader: CaseReader) -> ClinicianFlags:
             "tumour_decrease_stop",
             "tumour_load_decrease_stop",
             "load_decrease",
+            "tumour_stop",
+            "tumor_stop",
         ),
         marrow_toxicity_stop=marrow_stop or stop,
         marrow_toxicity_continue=go_on,
@@ -184,8 +193,10 @@ def _cycles(reader: CaseReader, faults: set[str], acknowledged: bool) -> tuple[G
 
 
 def _panels(reader: CaseReader, faults: set[str]) -> tuple[BloodPanel, ...]:
-    unit = reader.take("lab_unit", "lab_units", "labs_unit", "labs_units", "count_unit", "units")
-    read = [read_panel(item, faults, unit) for item in reader.objects("labs", "panels", "blood")]
+    units = read_count_units(
+        reader.take("lab_unit", "lab_units", "labs_unit", "labs_units", "count_unit", "units"), faults
+    )
+    read = [read_panel(item, faults, units) for item in reader.objects("labs", "panels", "blood")]
     return tuple(panel for panel in read if panel is not None)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pipeline.domain.decision import BloodPanel, GivenCycle
 from pipeline.errors import RefusalError
-from pipeline.rules.case_reader import ABSENT, CaseReader
+from pipeline.rules.case_reader import ABSENT, CaseReader, plain_key
 from pipeline.rules.counts import counts_per_nl
 from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, MGY_PER_GY
 
@@ -24,6 +24,19 @@ STATUSES: Final = {
     "IMPUTED_SIGNED": "IMPUTED_SIGNED",
     "IMPUTED": "DRAFT",
 }
+COUNT_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "wbc": ("wbc", "leukocytes", "leucocytes", "white_blood_cells"),
+    "gran": ("gran", "granulocytes", "grans", "granulocyte"),
+    "plt": ("plt", "platelets", "thrombocytes"),
+    "anc": ("anc", "neutrophils", "neut", "neutrophil"),
+    "eos": ("eos", "eosinophils"),
+    "baso": ("baso", "basophils"),
+}
+STEM_OF: Final = {name: stem for stem, names in COUNT_NAMES.items() for name in names} | dict.fromkeys(
+    ("counts", "labs", "lab", "blood"), "*"
+)
+# Units of the format; a case may state them, not change them for a whole patient.
+FIXED_UNITS: Final = {"activity": "gbq", "dose": "gy", "kidney": "gy", "marrow": "gy"}
 LABS_WITHOUT_EFFECT: Final = (
     "hb",
     "haemoglobin",
@@ -46,6 +59,10 @@ ASYMMETRY_NAMES: Final = (
     "kidney_asymmetry_ack",
     "kidney_asymmetry_acknowledged",
     "asymmetry_acknowledgement",
+    "asymm_ack",
+    "asymmetry_ok",
+    "kidney_asym_ack",
+    "lr_ack",
 )
 
 
@@ -124,46 +141,53 @@ def read_cycle(record: object, faults: set[str], acknowledged: bool) -> GivenCyc
     return GivenCycle(given_on=given_on, **values)
 
 
-def _count(reader: CaseReader, unit: object, stem: str, *names: str) -> float | None:
+def read_count_units(value: object, faults: set[str]) -> dict[str, str]:
+    """Return the unit of each count, by stem; ``*`` is that of all others. A unit for anything unknown is a fault."""
+    if value is ABSENT or value is None:
+        return {}
+    if not isinstance(value, dict):
+        return {"*": str(value)}
+    units: dict[str, str] = {}
+    for key, unit in value.items():
+        stem = STEM_OF.get(plain_key(key))
+        if stem:
+            units[stem] = str(unit)
+        elif FIXED_UNITS.get(plain_key(key)) != str(unit).strip().lower():
+            faults.add("DATA_INVALID_UNIT")
+    return units
+
+
+def _count(reader: CaseReader, units: dict[str, str], stem: str) -> float | None:
     """Return a blood count in 10^9/L; its own unit (``wbc_unit``) wins over that of the panel."""
-    value = reader.number(*names)
-    own = reader.take(f"{stem}_unit")
-    stated = unit if own is ABSENT else own
-    if isinstance(stated, dict):
-        stated = stated.get(stem)
-    if value is None or stated is ABSENT or stated is None:
+    value = reader.number(*COUNT_NAMES[stem])
+    own = reader.take(f"{stem}_unit", f"{stem}_units")
+    unit = units.get(stem, units.get("*")) if own is ABSENT or own is None else str(own)
+    if value is None or unit is None:
         return value
     try:
-        return counts_per_nl(value, str(stated))
+        return counts_per_nl(value, unit)
     except RefusalError as refusal:
         reader.faults.add(refusal.code)
         return value
 
 
-def _granulocytes(reader: CaseReader, unit: object) -> tuple[float | None, bool]:
+def _granulocytes(reader: CaseReader, units: dict[str, str]) -> tuple[float | None, bool]:
     """Granulocytes, or neutrophils with what is given of the others (S-08); True if they are neutrophils alone."""
-    names = ("gran", "granulocytes", "grans", "granulocyte")
-    direct = reader.has(*names)
-    granulocytes = _count(reader, unit, "gran", *names)
-    neutrophils = _count(reader, unit, "anc", "anc", "neutrophils", "neut", "neutrophil")
-    others = [
-        _count(reader, unit, "eos", "eos", "eosinophils"),
-        _count(reader, unit, "baso", "baso", "basophils"),
-    ]
+    direct = reader.has(*COUNT_NAMES["gran"])
+    granulocytes, neutrophils = _count(reader, units, "gran"), _count(reader, units, "anc")
+    others = [_count(reader, units, "eos"), _count(reader, units, "baso")]
     if direct or neutrophils is None:
         return granulocytes, False
     return neutrophils + sum(x for x in others if x is not None), all(x is None for x in others)
 
 
-def read_panel(record: object, faults: set[str], unit: object) -> BloodPanel | None:
+def read_panel(record: object, faults: set[str], shared_units: dict[str, str]) -> BloodPanel | None:
     """Read one blood panel; None, with a fault, if its date cannot be read."""
     reader = CaseReader(record, faults)
     sampled_on = reader.day("date", "sampled_on", "sample_date")
-    own_unit = reader.take("unit", "units")
-    panel_unit = unit if own_unit is ABSENT else own_unit
-    granulocytes, neutrophils_only = _granulocytes(reader, panel_unit)
-    wbc = _count(reader, panel_unit, "wbc", "wbc", "leukocytes", "leucocytes", "white_blood_cells")
-    platelets = _count(reader, panel_unit, "plt", "plt", "platelets", "thrombocytes")
+    units = shared_units | read_count_units(reader.take("unit", "units"), faults)
+    granulocytes, neutrophils_only = _granulocytes(reader, units)
+    wbc, platelets = _count(reader, units, "wbc"), _count(reader, units, "plt")
     reader.finish(*LABS_WITHOUT_EFFECT)
     if sampled_on is None:
         faults.add("DATA_INVALID_DATES")

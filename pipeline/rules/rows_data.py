@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from pipeline.domain.decision import GivenCycle, PatientCourse
     from pipeline.rules.situation import Situation
 
+# Project choice: beyond any patient, so the unit is wrong. MBq read as GBq lowers a projection, and /uL read as 10^9/L
+# passes every gate; both would end in a false GIVE.
+HIGHEST_ACTIVITY_GBQ: Final = 100.0
+HIGHEST_LEUKOCYTES_PER_NL: Final = 1000.0
+HIGHEST_PLATELETS_PER_NL: Final = 10000.0
+
 FAULT_TEXTS: Final[dict[str, str]] = {
     "DATA_INVALID_DATES": "cycle dates do not strictly increase, lie after the decision day, or cannot be read",
-    "DATA_INVALID_ACTIVITY": "an activity is missing, not above 0, or not a number",
+    "DATA_INVALID_ACTIVITY": "an activity is missing, not above 0, not a number, or beyond 100 GBq",
     "DATA_INVALID_DOSE": "a dose or its sigma is negative or not a number",
-    "DATA_INVALID_COUNTS": "a blood count is negative or not a number",
+    "DATA_INVALID_COUNTS": "a blood count is negative, not a number, or beyond any patient's (wrong unit?)",
+    "DATA_INVALID_CYCLES": "the numbers of the cycles leave one out",
     "DATA_INVALID_GRADE": "the haematological grade is not a whole number from 0 to 5",
     "DATA_INVALID_UNIT": "a unit is unknown",
     "DATA_INVALID_FIELD": "a field is unknown, missing or of the wrong type",
@@ -25,8 +32,8 @@ FAULT_TEXTS: Final[dict[str, str]] = {
 }
 
 
-def _is_bad(value: float | None, lowest: float = 0.0) -> bool:
-    return value is not None and not (math.isfinite(value) and value >= lowest)
+def _is_bad(value: float | None, highest: float = math.inf) -> bool:
+    return value is not None and not (math.isfinite(value) and 0 <= value <= highest)
 
 
 def _doses(cycle: GivenCycle) -> tuple[float | None, ...]:
@@ -49,7 +56,7 @@ def _dates_invalid(course: PatientCourse) -> bool:
 
 def _activity_invalid(course: PatientCourse) -> bool:
     activities = [cycle.activity_gbq for cycle in course.cycles] + [course.planned_activity_gbq]
-    return any(not (math.isfinite(activity) and activity > 0) for activity in activities)
+    return any(_is_bad(activity, HIGHEST_ACTIVITY_GBQ) or activity == 0 for activity in activities)
 
 
 def _dose_invalid(course: PatientCourse) -> bool:
@@ -58,9 +65,10 @@ def _dose_invalid(course: PatientCourse) -> bool:
 
 def _counts_invalid(course: PatientCourse) -> bool:
     return any(
-        _is_bad(value)
+        _is_bad(panel.wbc_per_nl, HIGHEST_LEUKOCYTES_PER_NL)
+        or _is_bad(panel.granulocytes_per_nl, HIGHEST_LEUKOCYTES_PER_NL)
+        or _is_bad(panel.platelets_per_nl, HIGHEST_PLATELETS_PER_NL)
         for panel in course.panels
-        for value in (panel.wbc_per_nl, panel.granulocytes_per_nl, panel.platelets_per_nl)
     )
 
 
