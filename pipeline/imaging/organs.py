@@ -12,6 +12,10 @@ from pipeline.imaging.body import largest_component
 from pipeline.imaging.torso import bounding_box
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from pipeline.domain.regions import Laterality
     from pipeline.imaging.torso import Mask, Torso
 
@@ -21,7 +25,13 @@ HALF_LEVEL = 0.45
 LEVEL_NEAR_FAT = 0.25
 FAT_REACH_MM = 5.0
 BRIDGE_RADIUS_MM = 3.5
+# Widths (half of them) of the contact with a neighbouring organ at which the two are cut apart.
+NECK_RADII_MM = (3.5, 6.0, 9.0, 12.0)
+REACH_MM = 10.0
+# Smaller active parts do not compete for tissue.
+RIVAL_ML = 8.0
 MARGIN_VOXELS = 6
+CONTACT_MM = 15.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Expected:
 
 KIDNEY = Expected((18.0, 125.0), (-45.0, 75.0), (50.0, 500.0), (50.0, 180.0), 62.0, 5.0, 160.0)
 SPLEEN = Expected((30.0, 160.0), (-80.0, 90.0), (40.0, 1200.0), (35.0, 250.0), 92.0, 0.0, 180.0)
-LEVELS = (0.8, 0.7, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2)
+LEVELS = (0.8, 0.65, 0.53, 0.43, 0.35, 0.28, 0.22)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +75,11 @@ def _zone(torso: Torso, expected: Expected, side: float) -> Mask:
     )
 
 
-def _plausibility(torso: Torso, mask: Mask, expected: Expected, side: float) -> float:
-    """Return how like the organ a component is: 0 outside its ranges, 1 at its typical place and volume."""
-    where = np.argwhere(mask)
+def _plausibility(torso: Torso, where: NDArray[np.intp], expected: Expected, side: float) -> float:
+    """Return how like the organ a component is: 0 outside its ranges, 1 at its typical place and volume.
+
+    ``where``, shape (n, 3), are the component's voxels.
+    """
     volume_ml = len(where) * torso.grid.voxel_volume_ml
     length_mm = float(np.ptp(where[:, 0]) + 1) * torso.grid.spacing_mm[0]
     if not (expected.volume_ml[0] <= volume_ml <= expected.volume_ml[1]):
@@ -84,38 +96,67 @@ def _plausibility(torso: Torso, mask: Mask, expected: Expected, side: float) -> 
     return float(np.exp(-0.5 * sum(t**2 for t in terms)))
 
 
-def _best_component(torso: Torso, zone: Mask, expected: Expected, side: float) -> Mask | None:
-    """Lower a threshold step by step and return the component most like the organ."""
+@dataclass(frozen=True, eq=False)
+class _Core:
+    """The inside of an organ, that of what it touches, and how far both lie inside their borders."""
+
+    mask: Mask
+    rivals: Mask
+    radius_mm: float
+    score: float
+
+
+def _candidates(torso: Torso, zone: Mask, expected: Expected, side: float) -> Iterator[_Core]:
+    """Lower a threshold and cut necks of growing width; yield every component that may be the organ."""
     uptake = np.where(zone, torso.smooth_bq_per_ml, 0.0)
-    if not zone.any():
-        return None
     top = float(np.percentile(uptake[zone], 99.5))
-    best, best_score = None, 0.0
     for level in LEVELS:
-        labels, _ = ndimage.label(torso.opened(uptake > level * top, BRIDGE_RADIUS_MM))
-        for number, box in enumerate(ndimage.find_objects(labels), start=1):
-            if np.count_nonzero(labels[box] == number) * torso.grid.voxel_volume_ml < expected.volume_ml[0]:
-                continue
-            component = labels == number
-            score = _plausibility(torso, component, expected, side)
-            if score > best_score:
-                best, best_score = component, score
-    return best
+        hot = uptake > level * top
+        depth = ndimage.distance_transform_edt(np.pad(hot, 1), sampling=torso.grid.spacing_mm)[1:-1, 1:-1, 1:-1]
+        for radius_mm in NECK_RADII_MM:
+            yield from _cores(torso, hot, np.asarray(depth > radius_mm), radius_mm, expected, side)
 
 
-def _bounded(torso: Torso, core: Mask, level: float, free: Mask, reach_mm: float) -> Mask:
-    """Return the organ around ``core``: to the fat on CT, to half its level against other soft tissue."""
+def _cores(torso: Torso, hot: Mask, inner: Mask, radius_mm: float, expected: Expected, side: float) -> Iterator[_Core]:
+    labels, count = ndimage.label(inner)
+    if count == 0:
+        return
+    nearest = ndimage.distance_transform_edt(
+        labels == 0, sampling=torso.grid.spacing_mm, return_distances=False, return_indices=True
+    )
+    whole = np.where(hot, labels[tuple(nearest)], 0)
+    volumes = np.bincount(whole.ravel(), minlength=count + 1) * torso.grid.voxel_volume_ml
+    for number in np.flatnonzero(volumes >= expected.volume_ml[0]):
+        score = _plausibility(torso, np.argwhere(whole == number), expected, side) if number else 0.0
+        if score > 0:
+            rivals = (labels > 0) & (labels != number) & (volumes[labels] >= RIVAL_ML)
+            yield _Core(labels == number, rivals, radius_mm, score)
+
+
+def _best_core(torso: Torso, zone: Mask, expected: Expected, side: float) -> _Core | None:
+    """Return the component most like the organ."""
+    return max(_candidates(torso, zone, expected, side), key=lambda core: core.score, default=None)
+
+
+def _bounded(torso: Torso, core: _Core, level: float, free: Mask) -> Mask:
+    """Return the organ around ``core``: to the fat on CT, to half its level against other soft tissue.
+
+    Where it touches another active organ the border lies half way between both insides.
+    """
+    spacing = torso.grid.spacing_mm
     fat_near = torso.grown(torso.body & ~torso.soft & ~torso.bone, FAT_REACH_MM)
     wanted = np.where(fat_near, LEVEL_NEAR_FAT, HALF_LEVEL) * level
-    candidate = torso.soft & free & (torso.activity_bq_per_ml > wanted) & torso.grown(core, reach_mm)
-    seed = torso.opened(candidate, BRIDGE_RADIUS_MM)
-    labels, _ = ndimage.label(seed)
-    touched = np.bincount(labels[core & (labels > 0)].ravel(), minlength=1)
+    distance = ndimage.distance_transform_edt(~core.mask, sampling=spacing)
+    candidate = torso.soft & free & (torso.activity_bq_per_ml > wanted) & (distance <= core.radius_mm + REACH_MM)
+    if core.rivals.any():
+        candidate &= distance <= ndimage.distance_transform_edt(~core.rivals, sampling=spacing)
+    labels, _ = ndimage.label(torso.opened(candidate, BRIDGE_RADIUS_MM))
+    touched = np.bincount(labels[core.mask & (labels > 0)].ravel(), minlength=1)
     if touched.size < 2:
-        return np.zeros_like(core)
-    main = labels == int(touched.argmax())
-    whole = torso.grown(main, BRIDGE_RADIUS_MM) & candidate
-    return _closed(torso, whole) & torso.soft & free
+        return np.zeros_like(core.mask)
+    whole = torso.grown(labels == int(touched.argmax()), BRIDGE_RADIUS_MM) & candidate
+    closed = _closed(torso, whole) & torso.soft & free
+    return np.asarray(closed & ~core.rivals)
 
 
 def _closed(torso: Torso, mask: Mask) -> Mask:
@@ -141,12 +182,12 @@ def _organ(torso: Torso, expected: Expected, side: float, free: Mask) -> Organ |
         return None
     box = bounding_box(zone, margin=MARGIN_VOXELS)
     part = torso.part(box)
-    core = _best_component(part, zone[box], expected, side)
+    core = _best_core(part, zone[box], expected, side)
     if core is None:
         return None
-    level = _level(part, core)
+    level = _level(part, core.mask)
     mask = np.zeros(torso.grid.shape, dtype=bool)
-    mask[box] = _bounded(part, core, level, free[box], reach_mm=12.0)
+    mask[box] = _bounded(part, core, level, free[box])
     if not expected.volume_ml[0] <= torso.volume_ml(mask) <= expected.volume_ml[1]:
         return None
     return Organ(mask, level)
@@ -194,3 +235,23 @@ def find_liver(torso: Torso, taken: Mask) -> Organ | None:
     if not (right and LIVER_ML[0] <= torso.volume_ml(mask) <= LIVER_ML[1] and level > LIVER_OVER_SOFT_TISSUE * around):
         return None
     return Organ(_closed(torso, mask) & free, level)
+
+
+def parted(torso: Torso, kidney: Organ, liver: Organ) -> tuple[Organ, Organ]:
+    """Return kidney and liver with the border between them where the uptake is half way between their levels.
+
+    Only where they touch without fat between them, and only where their levels differ by half: CT decides elsewhere.
+    """
+    if kidney.level_bq_per_ml < 1.5 * liver.level_bq_per_ml:
+        return kidney, liver
+    box = bounding_box(kidney.mask, margin=MARGIN_VOXELS)
+    part, kidney_mask, liver_mask = torso.part(box), kidney.mask[box], liver.mask[box]
+    fat_near = part.grown(part.body & ~part.soft & ~part.bone, BRIDGE_RADIUS_MM)
+    contested = kidney_mask & part.grown(liver_mask, CONTACT_MM) & ~fat_near
+    midway = (kidney.level_bq_per_ml + liver.level_bq_per_ml) / 2.0
+    given = contested & (part.activity_bq_per_ml < midway)
+    kept = np.zeros_like(kidney.mask)
+    kept[box] = largest_component(part.opened(kidney_mask & ~given, BRIDGE_RADIUS_MM))
+    rest = kidney.mask & ~kept
+    rest[box] &= part.grown(given, BRIDGE_RADIUS_MM)
+    return Organ(kidney.mask & ~rest, kidney.level_bq_per_ml), Organ(liver.mask | rest, liver.level_bq_per_ml)

@@ -11,10 +11,12 @@ from pipeline.domain.dose import Flag
 from pipeline.domain.regions import Region, RegionKind, Segmentation
 from pipeline.imaging.lesions import Lesion, find_lesions
 from pipeline.imaging.midline import find_aorta, find_marrow, vertebrae
-from pipeline.imaging.organs import Organ, find_kidney, find_liver, find_spleen
+from pipeline.imaging.organs import Organ, find_kidney, find_liver, find_spleen, parted
 from pipeline.imaging.torso import Mask, Torso, contour_grid, torso_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from pipeline.domain.geometry import Grid
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 METHOD = "auto-ct-spect-1"
 AUTHOR = "automatic"
+# One voxel is left between organs that are searched for one after the other.
+APART_MM = 2.5
 # Marrow keeps this distance from bone lesions.
 LESION_MARGIN_MM = 2.5
 
@@ -57,26 +61,31 @@ class _Found:
     host: str | None = None
 
 
+def _kidneys(torso: Torso) -> dict[Laterality, Organ]:
+    sides: tuple[Laterality, ...] = ("left", "right")
+    found = {side: find_kidney(torso, side) for side in sides}
+    return {side: kidney for side, kidney in found.items() if kidney is not None}
+
+
+def _union(torso: Torso, organs: Iterable[Organ]) -> Mask:
+    mask = np.zeros(torso.grid.shape, dtype=bool)
+    for organ in organs:
+        mask |= organ.mask
+    return mask
+
+
 def _organs(torso: Torso) -> tuple[list[_Found], Organ | None]:
     """Return kidneys, spleen and liver (with its lesions), each apart from those before it."""
-    found: list[_Found] = []
-    taken = np.zeros(torso.grid.shape, dtype=bool)
-    lowest_z_mm = -np.inf
-    sides: tuple[Laterality, ...] = ("left", "right")
-    for side in sides:
-        kidney = find_kidney(torso, side)
-        if kidney is None:
-            continue
-        found.append(_Found("kidney", "organ", kidney.mask & ~taken, side))
-        taken |= kidney.mask
-        if side == "left":
-            lowest_z_mm = float(np.median(np.broadcast_to(torso.z_mm, taken.shape)[kidney.mask]))
-    spleen = find_spleen(torso, torso.grown(taken, 2.5), lowest_z_mm)
-    if spleen is not None:
-        found.append(_Found("spleen", "organ", spleen.mask))
-        taken |= spleen.mask
-    liver = find_liver(torso, torso.grown(taken, 2.5))
-    return found, liver
+    kidneys = _kidneys(torso)
+    left = kidneys.get("left")
+    lowest_z_mm = -np.inf if left is None else float(torso.z_mm[np.argwhere(left.mask)[:, 0]].mean())
+    spleen = find_spleen(torso, torso.grown(_union(torso, kidneys.values()), APART_MM), lowest_z_mm)
+    others = [*kidneys.values(), *([spleen] if spleen else [])]
+    liver = find_liver(torso, torso.grown(_union(torso, others), APART_MM))
+    if liver is not None and "right" in kidneys:
+        kidneys["right"], liver = parted(torso, kidneys["right"], liver)
+    found = [_Found("kidney", "organ", kidney.mask, side) for side, kidney in kidneys.items()]
+    return found + ([_Found("spleen", "organ", spleen.mask)] if spleen else []), liver
 
 
 def _lesions(torso: Torso, liver: Organ, organs: Mask, min_lesion_ml: float) -> list[Lesion]:

@@ -32,6 +32,8 @@ FAT_HU = (-160.0, -40.0)
 SOFT_TISSUE_HU = (0.0, 100.0)
 BONE_ABOVE_HU = 150.0
 LUNG_BELOW_HU = -400.0
+# Around the densest line of the spine: to its front, and to the other sides.
+SPINE_FRONT_MM = 70.0
 SPINE_WINDOW_MM = 45.0
 
 
@@ -230,7 +232,9 @@ def _tracked(grid: Grid, bone: Mask, row: float, column: float) -> tuple[NDArray
     """Return column of the middle and row of the front of the spine by slice, smoothed along the patient."""
     _, dy, dx = grid.spacing_mm
     rows, columns = np.ogrid[: bone.shape[1], : bone.shape[2]]
-    near = (np.abs(rows - row) * dy < SPINE_WINDOW_MM) & (np.abs(columns - column) * dx < SPINE_WINDOW_MM)
+    behind_mm = (rows - row) * dy
+    near = (behind_mm > -SPINE_FRONT_MM) & (behind_mm < SPINE_WINDOW_MM)
+    near = near & (np.abs(columns - column) * dx < SPINE_WINDOW_MM)
     count = np.maximum((bone & near).sum(axis=(1, 2)), 1)
     middle = np.where(count > 20, ((bone & near) * columns).sum(axis=(1, 2)) / count, np.nan)
     centre = _smooth_along(middle, grid, column)
