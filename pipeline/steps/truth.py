@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, SECONDS_PER_HOUR
 
 Document = dict[str, Any]
+
+SAME_LESION_MM = 15.0
 
 
 def found_against_true(results: list[Document], truth: Document) -> list[Document]:
@@ -22,18 +25,29 @@ def found_against_true(results: list[Document], truth: Document) -> list[Documen
     true_cycles = {cycle["cycle"]: cycle for cycle in truth["cycles"]}
     rows = []
     for result in results:
-        found = {(region["name"], region["laterality"]): region for region in result["regions"]}
         for true in true_cycles[result["cycle"]]["regions"]:
-            region = found.get((true["name"], true["laterality"]))
+            region = _counterpart(true, result["regions"])
             if region is not None:
                 rows.append(_row(result["cycle"], region, true))
     return rows
 
 
+def _counterpart(true: Document, regions: list[Document]) -> Document | None:
+    """Return the region found for a true one: a lesion by its place (numbers may differ), others by name and side."""
+    if true["kind"] != "lesion":
+        same = (r for r in regions if r["name"] == true["name"] and r["laterality"] == true["laterality"])
+        return next(same, None)
+    lesions = [region for region in regions if region["kind"] == "lesion"]
+    distances = [math.dist(region["centroid_lps_mm"], true["centroid_lps_mm"]) for region in lesions]
+    if not distances or min(distances) > SAME_LESION_MM:
+        return None
+    return lesions[distances.index(min(distances))]
+
+
 def _row(cycle: int, region: Document, true: Document) -> Document:
     return {
         "cycle": cycle,
-        "region": f"{region['laterality']} {region['name']}" if region["laterality"] else region["name"],
+        "region": f"{true['laterality']} {true['name']}" if true["laterality"] else true["name"],
         "kind": region["kind"],
         "volume_ml": region["volume_ml"],
         "true_volume_ml": true["volume_ml"],
