@@ -186,3 +186,14 @@ def test_unknown_unit_of_a_count_is_refused() -> None:
     with pytest.raises(RefusalError) as refusal:
         counts_per_nl(3.0, "mg/dL")
     assert refusal.value.code == "DATA_INVALID_UNIT"
+
+
+def test_a_value_that_one_panel_of_the_day_lacks_is_missing() -> None:
+    # Leaving out a failed value of one of two panels must not let the other one pass for the day (section 2.5).
+    panels = (panel(), panel(wbc_per_nl=None))
+    assert found(decide(course(*cycles(3.5), panels=panels))) == {(20, "WAIT", "LABS_INCOMPLETE")}
+
+
+def test_a_cycle_given_on_the_decision_day_is_no_future_cycle() -> None:
+    decision = decide(course(*last_given(DECISION_DAY)))
+    assert found(decision) == {(19, "WAIT", "LABS_MISSING"), (23, "WAIT", "INTERVAL_TOO_SHORT")}
