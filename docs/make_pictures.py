@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from matplotlib.image import thumbnail
+from PIL import Image
 
-PICTURES = {"dose.png": 0.75, "curves.png": 0.6, "cumulative.png": 0.6}
+PICTURES = {"dose.png": 1000, "curves.png": 800, "cumulative.png": 800}
+COLOURS = 192
 
 
 def main() -> None:
@@ -15,8 +16,12 @@ def main() -> None:
     source = Path(sys.argv[1]) / "cycle-2" / "pictures"
     target = Path(__file__).parent / "pictures"
     target.mkdir(exist_ok=True)
-    for name, scale in PICTURES.items():
-        thumbnail(str(source / name), str(target / name), scale=scale)
+    for name, width in PICTURES.items():
+        with Image.open(source / name) as picture:
+            small = picture.convert("RGB").resize(
+                (width, picture.height * width // picture.width), Image.Resampling.LANCZOS
+            )
+            small.quantize(COLOURS).save(target / name, optimize=True)
 
 
 if __name__ == "__main__":
