@@ -26,6 +26,8 @@ AORTA_RADIUS_MM = (7.5, 15.0)
 # Seen on CT, before bridging.
 AORTA_LENGTH_MM = 60.0
 AORTA_GAP_MM = 60.0
+# Where the wall is not seen, so that the tube stays inside it.
+BRIDGED_THINNER_MM = 3.0
 
 
 def vertebrae(torso: Torso) -> Mask:
@@ -109,6 +111,7 @@ def _bridged(axis: NDArray[np.float64], dz: float) -> NDArray[np.float64]:
         if (high - low) * dz <= AORTA_GAP_MM:
             part = (np.arange(low, high) - low)[:, None] / (high - low)
             out[low:high] = axis[low] + part * (axis[high] - axis[low])
+            out[low + 1 : high, 2] -= BRIDGED_THINNER_MM
     return out
 
 

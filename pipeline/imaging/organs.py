@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.imaging.body import largest_component
-from pipeline.imaging.torso import bounding_box
+from pipeline.imaging.torso import bounding_box, doubled, halved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +50,16 @@ class Expected:
     typical_volume_ml: float
 
 
+# The left kidney lies 10 to 20 mm higher than the right one; further apart one of the two is taken for something else.
+KIDNEYS_APART_MM = 70.0
+SINGLE_LATERAL_MM = 82.0
 KIDNEY = Expected((18.0, 125.0), (-45.0, 75.0), (50.0, 500.0), (50.0, 180.0), 62.0, 5.0, 160.0)
 SPLEEN = Expected((30.0, 160.0), (-80.0, 90.0), (40.0, 1200.0), (35.0, 250.0), 92.0, 0.0, 180.0)
-LEVELS = (0.8, 0.65, 0.53, 0.43, 0.35, 0.28, 0.22)
+# Parts of the hottest uptake in the zone (a lesion may be ten times as hot as the organ); steps of 0.8.
+LEVELS = tuple(0.8**k for k in range(1, 13))
+# Three standard deviations from the typical place or volume.
+LOWEST_SCORE = 0.011
+COARSE_BELOW_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +141,16 @@ def _cores(torso: Torso, hot: Mask, inner: Mask, radius_mm: float, expected: Exp
 
 
 def _best_core(torso: Torso, zone: Mask, expected: Expected, side: float) -> _Core | None:
-    """Return the component most like the organ."""
-    return max(_candidates(torso, zone, expected, side), key=lambda core: core.score, default=None)
+    """Return the component most like the organ; searched in blocks of 2x2x2 where voxels are small."""
+    coarse = max(torso.grid.spacing_mm) < COARSE_BELOW_MM and min(torso.grid.shape) >= 8
+    search, inside = (torso.halved(), halved(zone) >= 0.5) if coarse else (torso, zone)
+    if not inside.any():
+        return None
+    best = max(_candidates(search, inside, expected, side), key=lambda core: core.score, default=None)
+    if best is None or best.score < LOWEST_SCORE or not coarse:
+        return best if best is not None and best.score >= LOWEST_SCORE else None
+    mask = doubled(best.mask, zone.shape) & zone
+    return _Core(mask, doubled(best.rivals, zone.shape) & zone, best.radius_mm, best.score) if mask.any() else None
 
 
 def _bounded(torso: Torso, core: _Core, level: float, free: Mask) -> Mask:
@@ -193,9 +208,46 @@ def _organ(torso: Torso, expected: Expected, side: float, free: Mask) -> Organ |
     return Organ(mask, level)
 
 
-def find_kidney(torso: Torso, laterality: Laterality) -> Organ | None:
-    """Return one kidney, or None where nothing looks like one."""
-    return _organ(torso, KIDNEY, 1.0 if laterality == "left" else -1.0, torso.soft)
+def find_kidney(torso: Torso, laterality: Laterality, level_with_z_mm: float | None = None) -> Organ | None:
+    """Return one kidney, or None where nothing looks like one.
+
+    ``level_with_z_mm``: height of the other kidney, near which this one is looked for.
+    """
+    free = torso.soft
+    if level_with_z_mm is not None:
+        free = free & (np.abs(torso.z_mm - level_with_z_mm) < KIDNEYS_APART_MM + KIDNEY.length_mm[1] / 2.0)
+    return _organ(torso, KIDNEY, 1.0 if laterality == "left" else -1.0, free)
+
+
+def centre_z_mm(torso: Torso, organ: Organ) -> float:
+    """Return the height of an organ's centre."""
+    return float(torso.z_mm[np.flatnonzero(organ.mask.any(axis=(1, 2)))].mean())
+
+
+def lateral_offset_mm(torso: Torso, organ: Organ) -> float:
+    """Return the distance of an organ's centre from the spine, to either side."""
+    where = np.argwhere(organ.mask)
+    return abs(float(torso.lateral_mm[where[:, 0], 0, where[:, 2]].mean()))
+
+
+def find_kidneys(torso: Torso) -> dict[Laterality, Organ]:
+    """Return the kidneys that were found.
+
+    Where one lies far above the other, the upper one is another organ (a spleen, where the left kidney is missing): it
+    is looked for again beside the lower one. A single organ must lie as near to the spine as kidneys do.
+    """
+    sides: tuple[Laterality, ...] = ("left", "right")
+    found = {side: kidney for side in sides if (kidney := find_kidney(torso, side)) is not None}
+    if len(found) < 2:
+        return {side: kidney for side, kidney in found.items() if lateral_offset_mm(torso, kidney) < SINGLE_LATERAL_MM}
+    lower, upper = sorted(sides, key=lambda side: centre_z_mm(torso, found[side]))
+    height_mm = centre_z_mm(torso, found[lower])
+    if centre_z_mm(torso, found[upper]) - height_mm <= KIDNEYS_APART_MM:
+        return found
+    again = find_kidney(torso, upper, height_mm)
+    if again is None or abs(centre_z_mm(torso, again) - height_mm) > KIDNEYS_APART_MM:
+        return {lower: found[lower]}
+    return {lower: found[lower], upper: again}
 
 
 def find_spleen(torso: Torso, taken: Mask, lowest_z_mm: float) -> Organ | None:

@@ -11,7 +11,7 @@ from pipeline.domain.dose import Flag
 from pipeline.domain.regions import Region, RegionKind, Segmentation
 from pipeline.imaging.lesions import Lesion, find_lesions
 from pipeline.imaging.midline import find_aorta, find_marrow, vertebrae
-from pipeline.imaging.organs import Organ, find_kidney, find_liver, find_spleen, parted
+from pipeline.imaging.organs import Organ, centre_z_mm, find_kidneys, find_liver, find_spleen, parted
 from pipeline.imaging.torso import Mask, Torso, contour_grid, torso_of
 
 if TYPE_CHECKING:
@@ -61,12 +61,6 @@ class _Found:
     host: str | None = None
 
 
-def _kidneys(torso: Torso) -> dict[Laterality, Organ]:
-    sides: tuple[Laterality, ...] = ("left", "right")
-    found = {side: find_kidney(torso, side) for side in sides}
-    return {side: kidney for side, kidney in found.items() if kidney is not None}
-
-
 def _union(torso: Torso, organs: Iterable[Organ]) -> Mask:
     mask = np.zeros(torso.grid.shape, dtype=bool)
     for organ in organs:
@@ -76,9 +70,9 @@ def _union(torso: Torso, organs: Iterable[Organ]) -> Mask:
 
 def _organs(torso: Torso) -> tuple[list[_Found], Organ | None]:
     """Return kidneys, spleen and liver (with its lesions), each apart from those before it."""
-    kidneys = _kidneys(torso)
+    kidneys = find_kidneys(torso)
     left = kidneys.get("left")
-    lowest_z_mm = -np.inf if left is None else float(torso.z_mm[np.argwhere(left.mask)[:, 0]].mean())
+    lowest_z_mm = -np.inf if left is None else centre_z_mm(torso, left)
     spleen = find_spleen(torso, torso.grown(_union(torso, kidneys.values()), APART_MM), lowest_z_mm)
     others = [*kidneys.values(), *([spleen] if spleen else [])]
     liver = find_liver(torso, torso.grown(_union(torso, others), APART_MM))

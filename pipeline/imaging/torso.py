@@ -85,6 +85,25 @@ class Torso:
             spine_y_mm=self.spine_y_mm[box[0]],
         )
 
+    def halved(self) -> Torso:
+        """Return the torso in blocks of 2x2x2 voxels (means; at least half for masks); a last odd plane is left out."""
+        affine = np.array(self.grid.affine_mm)
+        affine[:3, :3] *= 2.0
+        affine[:3, 3] = self.grid.to_lps_mm([0.5, 0.5, 0.5])
+        n = [size // 2 for size in self.grid.shape]
+        return Torso(
+            grid=Grid((n[0], n[1], n[2]), affine, self.grid.frame_of_reference_uid),
+            box=self.box,
+            hu=halved(self.hu),
+            activity_bq_per_ml=halved(self.activity_bq_per_ml),
+            smooth_bq_per_ml=halved(self.smooth_bq_per_ml),
+            body=halved(self.body) >= 0.5,
+            soft=halved(self.soft) >= 0.5,
+            bone=halved(self.bone) >= 0.5,
+            spine_x_mm=self.spine_x_mm[: 2 * n[0]].reshape(-1, 2).mean(axis=1),
+            spine_y_mm=self.spine_y_mm[: 2 * n[0]].reshape(-1, 2).mean(axis=1),
+        )
+
     @property
     def z_mm(self) -> NDArray[np.float64]:
         """LPS z of the slices, shape (slices, 1, 1)."""
@@ -122,6 +141,21 @@ class Torso:
         if not mask.any():
             return mask
         return np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.grid.spacing_mm) <= radius_mm)
+
+
+def halved(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return the means of blocks of 2x2x2 voxels; a last odd plane is left out."""
+    z, y, x = (n // 2 for n in values.shape)
+    blocks = values[: 2 * z, : 2 * y, : 2 * x].reshape(z, 2, y, 2, x, 2)
+    return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
+
+
+def doubled(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    """Return a mask of blocks of 2x2x2 voxels voxel by voxel, in an array of ``shape``."""
+    out = np.zeros(shape, dtype=bool)
+    fine = mask.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    out[: fine.shape[0], : fine.shape[1], : fine.shape[2]] = fine
+    return out
 
 
 def contour_grid(ct: Grid) -> Grid:
