@@ -159,6 +159,7 @@ def _camera(camera_id: str, table: TomlTable) -> CameraProfile:
         calibrated_on=calibrated_on.isoformat() if calibrated_on else "",
         heads=table.whole("heads", None, least=1, most=12),
         vendor_pixel_scale=table.choice("vendor_pixel_scale", ("apply", "ignore"), None),
+        calibration_geometry=table.text("calibration_geometry", ""),
     )
     table.finish()
     return camera

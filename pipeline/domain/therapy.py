@@ -112,6 +112,8 @@ class CameraProfile:
         Detectors that acquire together; None: as the header tells.
     vendor_pixel_scale : {"apply", "ignore"} or None
         Whether the calibration was made with a private pixel scale applied (GE Xeleris).
+    calibration_geometry : str
+        What the factor was measured with.
     """
 
     camera_id: str
@@ -126,6 +128,7 @@ class CameraProfile:
     calibrated_on: str = ""
     heads: int | None = None
     vendor_pixel_scale: Literal["apply", "ignore"] | None = None
+    calibration_geometry: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import lambertw
 
 from pipeline.errors import RefusalError, require
-from pipeline.physics.decay import start_factor
+from pipeline.physics.decay import mean_over_acquisition, start_factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +89,7 @@ def calibration_steps(
     acquired_s = _acquired_s(camera, frame_duration_s, projections)
     return (
         CalibrationStep("count_rate", 1.0 / acquired_s, "counts/s", 0.0, RATE_SOURCE),
-        *_dead_time_steps(camera, total_counts / acquired_s),
+        *_dead_time_steps(camera, total_counts / acquired_s * decay.factor * _mean_of_start(nuclide, timing)),
         _sensitivity_step(camera),
         CalibrationStep("voxel_volume", 1.0 / voxel_volume_ml, "Bq/mL", 0.0, "grid of the series"),
         decay,
@@ -184,6 +184,11 @@ def _acquired_s(camera: CameraProfile, frame_duration_s: float | None, projectio
             where=f"camera.{camera.camera_id}",
         )
     return duration * images
+
+
+def _mean_of_start(nuclide: Radionuclide, timing: TimePointTiming) -> float:
+    """Mean over the acquisition of a value at its start: the detector saw the mean, whatever is stored."""
+    return mean_over_acquisition(nuclide, timing.acquisition_duration_s)
 
 
 def _dead_time_steps(camera: CameraProfile, observed_rate_per_s: float) -> tuple[CalibrationStep, ...]:

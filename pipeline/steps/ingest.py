@@ -7,8 +7,6 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pipeline.dicom.discover import discover
 from pipeline.dicom.read_ct import read_ct
 from pipeline.dicom.read_spect import read_spect
@@ -16,7 +14,7 @@ from pipeline.dicom.timing import require_acquired_at, with_offset
 from pipeline.domain.study import Study, StudyTimePoint
 from pipeline.domain.therapy import TimePointTiming
 from pipeline.errors import RefusalError, require
-from pipeline.steps.camera import camera_for
+from pipeline.steps.camera import USUAL_HEADS, acquisition_duration_s, camera_for, with_vendor_scale
 from pipeline.units import BQ_PER_MBQ, PERCENT, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -37,9 +35,6 @@ SEPARATE_TIME_POINTS_S = SECONDS_PER_HOUR
 SAME_SESSION_S = 3.0 * SECONDS_PER_HOUR
 # Net administered against prescribed within 10 % (section 5); the same bound for the header against the form.
 ACTIVITY_AGREEMENT = 0.10
-# SPECT/CT systems have two heads. Only the decay during the acquisition depends on it: one head instead of two moves
-# the middle of a 30 min acquisition by 15 min, 0.11 % of 177Lu.
-USUAL_HEADS = 2
 
 
 def ingest(paths: Sequence[Path], site: SiteProfile, form: CycleForm) -> Study:
@@ -106,12 +101,7 @@ def _settled(spect: SpectImage, site: SiteProfile, form: CycleForm) -> SpectImag
     """Check a SPECT against form and camera, and apply a private pixel scale where the site says so."""
     _require_nuclide(spect, form.administration)
     _require_activity(spect, form)
-    camera = camera_for(spect, site)
-    if spect.vendor_pixel_scale != 1.0 and camera.vendor_pixel_scale == "apply":
-        value = (np.asarray(spect.value) * np.float32(spect.vendor_pixel_scale)).astype(np.float32)
-        note = f"PIXEL_SCALE_APPLIED: private factor {spect.vendor_pixel_scale:.6g}"
-        return replace(spect, value=value, notes=(*spect.notes, note))
-    return spect
+    return with_vendor_scale(spect, camera_for(spect, site))
 
 
 def _require_nuclide(spect: SpectImage, administration: Administration) -> None:
@@ -202,7 +192,7 @@ def _time_point(spect: SpectImage, ct: CtImage, site: SiteProfile, form: CycleFo
     camera = camera_for(spect, site)
     spect = _with_heads_noted(_with_frame_checked(spect, ct, site), camera)
     delay_s = (spect.acquisition_start - form.administration.start).total_seconds()
-    timing = TimePointTiming(spect.acquisition_start, _duration_s(spect, camera), delay_s)
+    timing = TimePointTiming(spect.acquisition_start, acquisition_duration_s(spect, camera), delay_s)
     require(
         delay_s < site.protocol.interval_min_days * SECONDS_PER_DAY,
         "SCAN_OF_ANOTHER_CYCLE",
@@ -235,18 +225,3 @@ def _with_heads_noted(spect: SpectImage, camera: CameraProfile) -> SpectImage:
         return spect
     note = f"HEADS_ASSUMED: {USUAL_HEADS} heads, as neither header nor site profile tells; set heads of the camera"
     return replace(spect, notes=(*spect.notes, note))
-
-
-def _duration_s(spect: SpectImage, camera: CameraProfile) -> float:
-    frame_s, projections = camera.frame_duration_s, camera.projections
-    if spect.acquisition_duration_s and spect.dialect == "pet-bqml":
-        return spect.acquisition_duration_s
-    if frame_s and projections:
-        return frame_s * projections / (camera.heads or USUAL_HEADS)
-    raise RefusalError(
-        "ACQUISITION_DURATION_MISSING",
-        found="no frame duration and number of projections, neither in the header nor in the site profile",
-        needed="how long the acquisition took",
-        do="set frame_duration_s, projections and heads of the camera in the site profile",
-        where=spect.series_uid,
-    )

@@ -16,6 +16,7 @@ from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.therapy import CameraProfile, TimePointTiming
 from pipeline.errors import RefusalError
 from pipeline.physics.calibration import activity_concentration, calibration_steps, paralysable_true_rate
+from pipeline.physics.decay import mean_over_acquisition
 
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 TIMING = TimePointTiming(datetime(2026, 3, 2, 10, tzinfo=UTC), 1800.0, 86400.0)
@@ -103,8 +104,10 @@ def test_rate_above_the_maximum_of_the_curve_is_refused() -> None:
 
 
 def test_dead_time_enters_the_activity() -> None:
-    # n tau = 0.1 at 7200 counts / 3600 s = 2 counts/s observed: n exp(-0.1) = 2, tau = 0.1/n.
-    true_rate = 2.0 * math.exp(0.1)
+    # 7200 counts / 3600 s = 2 counts/s at the start of the acquisition; the detector saw the mean m over it.
+    # n tau = 0.1: n exp(-0.1) = m, tau = 0.1/n.
+    seen = 2.0 * mean_over_acquisition(LU, TIMING.acquisition_duration_s)
+    true_rate = seen * math.exp(0.1)
     camera = replace(CAMERA, dead_time_s=0.1 / true_rate)
     value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", camera, **NUMBERS)
     assert float(value[0, 0, 0]) == pytest.approx(90.0 * math.exp(0.1), rel=1e-12)
