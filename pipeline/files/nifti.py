@@ -23,6 +23,9 @@ _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # NIfTI arrays are indexed (column, row, slice), ours (slice, row, column).
 _REVERSED_INDEX = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 
+# four zero bytes after the header say that no extension follows
+NO_EXTENSION_BYTES = 4
+
 
 def read_volume(path: Path, frame_of_reference_uid: str = "") -> tuple[NDArray[Any], Grid]:
     """Read a NIfTI volume.
@@ -78,6 +81,30 @@ def write_volume(path: Path, values: NDArray[Any], grid: Grid) -> None:
     partial = path.with_name(f".part-{path.name}")
     nib.save(image, partial)
     partial.replace(path)
+
+
+def volume_bytes(stored: NDArray[Any], grid: Grid, slope: float = 1.0) -> bytes:
+    """Return an uncompressed NIfTI-1 file; its values are ``stored * slope`` (no rounding happens here).
+
+    Parameters
+    ----------
+    stored : ndarray, shape (slice, row, column)
+        In the type to be written, as int16.
+    grid : Grid
+    slope : float
+        Unit of one step of ``stored``.
+    """
+    header = nib.Nifti1Header()
+    header.set_data_dtype(stored.dtype)
+    header.set_data_shape(stored.shape[::-1])
+    header.set_qform(affine_ras_of(grid), code=1)
+    header.set_sform(affine_ras_of(grid), code=1)
+    header.set_xyzt_units("mm", "sec")
+    header["scl_slope"] = slope
+    header["scl_inter"] = 0.0
+    header["vox_offset"] = len(header.binaryblock) + NO_EXTENSION_BYTES
+    # C order of (slice, row, column) is NIfTI's order of (column, row, slice)
+    return bytes(header.binaryblock) + bytes(NO_EXTENSION_BYTES) + np.ascontiguousarray(stored).tobytes()
 
 
 def read_contours(paths: Sequence[Path], frame_of_reference_uid: str) -> Segmentation:
