@@ -29,7 +29,7 @@ def encapsulated_pdf_object(
     reference : ReferenceSeries
     facts : ExportFacts
     sources : sequence of Dataset
-        Objects of the same export that the report shows.
+        Objects of the same export that the report shows; at least one.
 
     Notes
     -----
