@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.errors import require
 from pipeline.units import BQ_PER_MBQ, SECONDS_PER_HOUR
 from sample_dicom import documents, scanner
+from sample_dicom.calibration import write_calibration_form
 from sample_dicom.headers import Visit
 from sample_dicom.phantoms import phantom_of
 from sample_dicom.plan import CYCLE_INTERVAL, FIRST_CYCLE, by_label, digits, drawing_grid, motion_of, plan_of
@@ -77,17 +78,24 @@ def write_phantom(
     plan = plan_of(
         phantom, kind=kind, dialect=dialect, seed=seed, perfect=perfect, cycles=cycles if kind == "patient" else 1
     )
+    write_acquisitions(out, plan, tell)
+    tell("truth by deposit sampling")
+    document = truth_document(plan)
+    documents.write_json(out / "truth.json", document)
+    _write_site_and_course(out, plan)
+    return document
+
+
+def write_acquisitions(out: Path, plan: Plan, tell: Callable[[str], None]) -> None:
+    """Write images and forms of every cycle; for the test phantoms the calibration form too."""
     out.mkdir(parents=True, exist_ok=True)
     for cycle in plan.cycles:
         for number, start in enumerate(cycle.starts, start=1):
             tell(f"cycle {cycle.number}, time point {number} at {start.isoformat()}")
             _write_time_point(out / f"cycle-{cycle.number}" / f"tp-{number}", plan, cycle, number)
         _write_forms(out / f"cycle-{cycle.number}", plan, cycle)
-    tell("truth by deposit sampling")
-    document = truth_document(plan)
-    documents.write_json(out / "truth.json", document)
-    _write_site_and_course(out, plan)
-    return document
+        if plan.kind != "patient":
+            write_calibration_form(out / "calibration.toml", plan, cycle)
 
 
 def _require_known(kind: str, dialect: str, seed: int, cycles: int) -> None:

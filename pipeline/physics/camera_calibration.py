@@ -26,8 +26,8 @@ SENSITIVITY_CHANGE: Final = PlausibleRange((0.95, 1.05), (0.85, 1.15), "clinical
 SIGMAS: Final = 2.0
 # A scan's own uncertainty is never taken for less (rounding of stored values; project choice).
 LEAST_RELATIVE_SIGMA: Final = 1e-4
-# Two geometries of one camera that differ by more are worth a look (project choice); sphere and cylinder factors changed
-# kidneys by up to 20 % (clinical specification 3.5).
+# Two geometries of one camera that differ by more are worth a look (project choice); sphere against cylinder factors
+# changed kidneys by up to 20 % (clinical specification 3.5).
 GEOMETRIES_DIFFER: Final = 0.05
 # Section 6.4: two scans of one phantom this far apart settle what the stored values refer to.
 DECAY_TEST_APART_S: Final = 48.0 * SECONDS_PER_HOUR
