@@ -60,7 +60,7 @@ _TAGS = [
     "EnergyWindowRangeSequence", "EnergyWindowInformationSequence", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "GantryDetectorTilt", "BitsStored",
     "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope",
-    "RescaleType",
+    "RescaleType", "NumberOfSlices",
 ]  # fmt: skip
 # Tag, type and length of an element before its value.
 _SHORTEST_ELEMENT_HEADER = 8

@@ -29,6 +29,8 @@ _FORM_DO = "complete the cycle form; `prrt init-cycle` writes one with every key
 _EVENT_DO = "correct the event file; the keys are those of section 2.2 of the clinical specification"
 # Section 6.4: an administered activity outside is a unit mistaken (GBq, Bq), not a therapy.
 PLAUSIBLE_MBQ = (100.0, 15_000.0)
+# More would be a typing error: published protocols scan up to six times (project choice).
+MOST_TIME_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class CycleForm:
         With the net activity: measured less residual.
     prescribed_bq : float or None
     measured_bq, residual_bq : float
+    time_points : int or None
+        How many SPECT/CT the cycle will have; `prrt watch` waits for them.
     extras : dict
         The free table ``[extras]``.
     """
@@ -50,6 +54,7 @@ class CycleForm:
     measured_bq: float
     residual_bq: float
     extras: dict[str, Any] = field(default_factory=dict)
+    time_points: int | None = None
 
 
 def load_cycle_form(path: Path) -> CycleForm:
@@ -78,9 +83,10 @@ def load_cycle_form(path: Path) -> CycleForm:
         sex=form.choice("sex", ("male", "female"), None),
     )
     extras = dict(form.raw("extras", {}, "a table [extras]"))
+    time_points = form.whole("time_points", None, least=1, most=MOST_TIME_POINTS)
     form.finish()
     prescribed_bq = None if prescribed is None else prescribed * BQ_PER_MBQ
-    return CycleForm(administration, prescribed_bq, measured * BQ_PER_MBQ, residual * BQ_PER_MBQ, extras)
+    return CycleForm(administration, prescribed_bq, measured * BQ_PER_MBQ, residual * BQ_PER_MBQ, extras, time_points)
 
 
 def _moment(form: TomlTable, key: str) -> datetime:
