@@ -72,8 +72,9 @@ def delineate(
     """
     density = DensityMap(ct.grid, density_from_hu(ct.ct_number_hu, density_curve))
     body = body_mask(density)
+    flags: tuple[Flag, ...] = ()
     if contours:
-        segmentation, flags = read_contours(contours, ct.grid.frame_of_reference_uid), ()
+        segmentation = read_contours(contours, ct.grid.frame_of_reference_uid)
     else:
         from pipeline.imaging.segment import segment
 
