@@ -1,4 +1,4 @@
-"""A CT of sixteen slices, a dose that is known in closed form, and six regions: what export tests write and read back."""
+"""A CT of sixteen slices, a dose known in closed form and six regions: what export tests write and read back."""
 
 from __future__ import annotations
 

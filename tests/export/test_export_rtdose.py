@@ -48,7 +48,7 @@ def test_another_reader_finds_the_dose_at_the_same_points(tmp_path: Path, refere
     found = np.array([image.EvaluateAtPhysicalPoint(point.tolist(), sitk.sitkLinear) for point in points])
     assert found == pytest.approx(dose_at_gy(points), rel=TOLERANCE)
     # The bound must notice a shift: half a millimetre moves this dose by 0.1 to 0.3 %.
-    assert np.abs(dose_at_gy(points + [0.5, -0.5, 0.5]) / found - 1).min() > TOLERANCE
+    assert np.abs(dose_at_gy(points + np.array([0.5, -0.5, 0.5])) / found - 1).min() > TOLERANCE
 
 
 @pytest.mark.parametrize("name", GRIDS)

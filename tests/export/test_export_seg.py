@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import highdicom
@@ -151,7 +152,7 @@ def test_lesions_are_tracked_within_their_study_only(reference: ReferenceSeries)
     assert "TrackingUID" not in segments["liver"]
     other_header = copy.deepcopy(reference.header)
     other_header.StudyInstanceUID = CT_STUDY + ".1"
-    other = ReferenceSeries(other_header, reference.slices, reference.grid, True, reference.zone)
+    other = replace(reference, header=other_header)
     assert lesion.TrackingUID not in {item.get("TrackingUID") for item in written(ct_grid(), other).SegmentSequence}
 
 
