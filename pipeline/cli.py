@@ -162,6 +162,7 @@ def process(
     --records sqlite:///demo/records.db --out demo/out-1`
     """
     from pipeline.console import progress, show_decision, show_result
+    from pipeline.steps.attention import needs_a_person
     from pipeline.steps.request import request_document
 
     request = request_document(
@@ -186,13 +187,40 @@ def process(
 
     result = filed["result"]
     _emit(result, as_json, show)
-    raise typer.Exit(EXIT_LOOK if _needs_a_person(result) else 0)
+    raise typer.Exit(EXIT_LOOK if needs_a_person(result) else 0)
 
 
-def _needs_a_person(result: Document) -> bool:
-    blocked = any(flag["level"] == "BLOCK" for flag in result["flags"])
-    failed = any(not check["passed"] for check in result["second_check"])
-    return blocked or failed or result["decision"]["outcome"] == "REFER"
+@app.command()
+def watch(
+    inbox: Annotated[Path, typer.Argument(help="Folder that receives studies: one sub-folder or zip per cycle.")],
+    site: Annotated[Path, typer.Option(help="Site profile (see `prrt init-site`).")],
+    records: Records,
+    out: Annotated[Path, typer.Option(help="Folder for the results, one sub-folder per study.")],
+    once: Annotated[bool, typer.Option("--once", help="Handle what is there and end.")] = False,
+    parallel: Annotated[int, typer.Option(help="Studies at the same time.", min=1, max=64)] = 2,
+    stable_s: Annotated[float, typer.Option(help="A study is whole when nothing changed for so long.", min=0.1)] = 10.0,
+    give_up_h: Annotated[float, typer.Option(help="A study that waits longer needs a person.", min=0.0)] = 24.0,
+    engine: Annotated[Engine, typer.Option(help="Dose engine.")] = Engine.CONVOLUTION,
+    backend: Annotated[BackendName, typer.Option(help="`gpu` fails without one; `auto` falls back and says so.")] = (
+        BackendName.AUTO
+    ),
+    as_json: Json = False,
+) -> None:
+    """Process every study that arrives complete in a folder, each once; say what the others wait for.
+
+    A study holds the DICOM of one cycle, its `cycle.toml`, and `blood.csv` and `contours.nii.gz` where there are any.
+    A watch that was killed loses nothing: start it again.
+
+    Example: `prrt watch inbox --site site.toml --records sqlite:///records.db --out results --once`
+    """
+    from flows.watch import WatchWish
+    from flows.watch import watch as watch_inbox
+    from pipeline.console import show_study, show_study_count
+
+    wish = WatchWish(inbox, site, records, out, parallel, stable_s, give_up_h, engine.value, backend.value)
+    handled = watch_inbox(wish, once=once, tell=(lambda _: None) if as_json else show_study)
+    _emit(handled, as_json, show_study_count)
+    raise typer.Exit(EXIT_LOOK if any(study["needs_a_person"] for study in handled["studies"]) else 0)
 
 
 @app.command()

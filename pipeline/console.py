@@ -168,6 +168,39 @@ def show_decision(decision: Document) -> None:
     )
 
 
+STATE_STYLE = {"processed": "bold green", "waiting": "yellow", "refused": "bold red"}
+
+
+def show_study(study: Document) -> None:
+    """Print one line about a study of an inbox: processed, waiting (what for), refused (why)."""
+    from rich.markup import escape
+
+    look = "  [bold magenta]a person must look[/]" if study["needs_a_person"] else ""
+    screen().print(
+        f"[{STATE_STYLE[study['state']]}]{study['state']:<9}[/] [bold]{escape(study['name'])}[/]  "
+        f"{escape(_about(study))}{look}",
+        soft_wrap=True,
+    )
+
+
+def _about(study: Document) -> str:
+    if study["state"] == "waiting":
+        return f"for {study['waiting_for']}"
+    if study["state"] == "refused":
+        error = study["error"]
+        return f"{error['code']}: found {error['found']}; needed {error['needed']}; {error['do']}"
+    return f"{study['patient_key']}, cycle {study['cycle']}, version {study['version']}: {study['out']}"
+
+
+def show_study_count(document: Document) -> None:
+    """Print how many studies of an inbox are in which state."""
+    states = [study["state"] for study in document["studies"]]
+    counts = [f"{states.count(state)} {state}" for state in STATE_STYLE if state in states]
+    if document["ignored"]:
+        counts.append(f"{document['ignored']} loose files left aside")
+    screen().print(f"[dim]{', '.join(counts) or 'no study'}[/]")
+
+
 def show_series(document: Document) -> None:
     """Print what `inspect` found."""
     from rich.table import Table

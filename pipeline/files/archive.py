@@ -48,6 +48,8 @@ def unpack(archive: Path, into: Path, *, most_bytes: int = MOST_BYTES, most_file
                 _unpack_checked(opened, Path(folder) / "content", archive.name, most_bytes, most_files)
         except _DAMAGE as error:
             raise _damaged(archive.name, f"{type(error).__name__} while unpacking") from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise _unsafe(archive.name, "one name for a file and for a folder") from error
         (Path(folder) / "content").rename(into)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.dicom.discover import scan
+from pipeline.dicom.headers import number
 from pipeline.domain.provenance import content_hash
 from pipeline.errors import RefusalError, require
 from pipeline.files.forms import CycleForm, load_cycle_form
@@ -203,7 +204,7 @@ def _waits_for_series(series: Sequence[SeriesFiles], form: CycleForm) -> Iterato
 
 def _stated_slices(series: SeriesFiles) -> int:
     """Return how many slices a PET object says its volume has (0054,0081); 0 where it does not say."""
-    return max((int(file.header.get("NumberOfSlices") or 0) for file in series.files), default=0)
+    return int(max((number(file.header, "NumberOfSlices") or 0 for file in series.files), default=0))
 
 
 def waits_after(refusal: RefusalError) -> str | None:
