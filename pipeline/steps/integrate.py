@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 REMAINDER = "remainder"
 # A region whose curve cannot be fitted stops the run where a limit depends on it; others are left out and flagged.
 INDISPENSABLE = frozenset({"kidney"})
+# The fast phase of 177Lu-DOTATATE in blood has a half-life of one to two hours: after 6 h it is no longer seen.
+BLOOD_PHASE_SEEN_S = 6.0 * SECONDS_PER_HOUR
 # A recovery curve is measured on the camera's own images: its width holds one average over the voxels of the image and
 # one over the partial voxels of the contour, which the region fractions bring along already.
 VOXEL_AVERAGES = 2
@@ -132,7 +134,17 @@ def _fit_regions(
             continue
         fitted.append(RegionKinetics(region, measured[:, i], everything[:, i], float(coefficient[i]), estimate))
         flags += [Flag(code, "WARN", _text_of(code, estimate), region.key) for code in estimate.flags]
+    flags += _early_phase_flags(fitted, timings[0])
     return tuple(fitted), tuple(flags)
+
+
+def _early_phase_flags(fitted: Sequence[RegionKinetics], first: TimePointTiming) -> list[Flag]:
+    """Flag what follows the blood: its fast first phase is over before a first scan at a day."""
+    if first.middle_delay_s <= BLOOD_PHASE_SEEN_S:
+        return []
+    hours = first.middle_delay_s / SECONDS_PER_HOUR
+    text = f"first scan at {hours:.0f} h: the early phase of the blood is not seen, TIA and dose are lower bounds"
+    return [Flag("EARLY_PHASE_UNSEEN", "WARN", text, k.region.key) for k in fitted if k.region.kind == "blood"]
 
 
 def _fit_one(
