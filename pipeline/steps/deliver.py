@@ -18,6 +18,7 @@ from pipeline.report.pdf import write_report
 from pipeline.report.pictures import write_pictures
 from pipeline.report.volumes import ReportVolumes
 from pipeline.steps import artefacts
+from pipeline.steps.export import export_cycle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,20 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
         history = records.show(result["patient_key"])
     pictures = write_pictures(out / "pictures", result, volumes, result["decision"], history)
     write_report(out / "report.pdf", result, volumes, history, result["decision"])
-    return {"report": str(out / "report.pdf"), "pictures": [str(path) for path in pictures]}
+    objects = export_cycle(
+        out,
+        document=result,
+        dose=dose,
+        segmentation=segmentation,
+        studies=[Path(path) for path in payload["studies"]],
+        reference_ct_uid=payload["study"]["time_points"][0]["ct"]["series_uid"],
+        report_pdf=out / "report.pdf",
+    )
+    return {
+        "report": str(out / "report.pdf"),
+        "pictures": [str(path) for path in pictures],
+        "dicom": [str(path) for path in objects],
+    }
 
 
 def _write_json(path: Path, document: Document) -> None:
