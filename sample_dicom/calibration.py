@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 DOSE_CALIBRATOR_RELATIVE_SIGMA: Final = 0.025
 FILLING_RELATIVE_SIGMA: Final = 0.01
 
-SOURCE_BQ: Final = 20.0 * BQ_PER_GBQ
+SOURCE_BQ: Final = 14.0 * BQ_PER_GBQ
 SOURCE_DELAYS_H: Final = (1.0, 72.0, 168.0, 336.0, 504.0, 672.0)
-# Apparent dead time against the counts in the reconstructed window; 30 % are lost at 20 GBq.
-SOURCE_DEAD_TIME_S: Final = 2.0e-6
+# Apparent dead time against the counts in the reconstructed window; 31 % are lost at 14 GBq.
+SOURCE_DEAD_TIME_S: Final = 3.0e-6
 SOURCE_SHAPE: Final = (50, 52, 52)
 SOURCE_VOXEL_MM: Final = 4.8
 # A source is put back to its place and a reconstruction repeated with this reproducibility.

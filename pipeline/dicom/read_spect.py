@@ -78,7 +78,9 @@ class SpectDecoding:
     input_sha256: str = ""
 
 
-def read_spect(series: SeriesFiles, *, default_offset: timezone | None = None) -> SpectImage:
+def read_spect(
+    series: SeriesFiles, *, default_offset: timezone | None = None, tolerated: Sequence[str] = ()
+) -> SpectImage:
     """Read one SPECT series.
 
     Parameters
@@ -87,6 +89,8 @@ def read_spect(series: SeriesFiles, *, default_offset: timezone | None = None) -
         As found by :func:`pipeline.dicom.discover.discover`.
     default_offset : timezone, optional
         Offset from UTC of a header without one; its use is noted.
+    tolerated : sequence of str
+        Refusal codes that become notes: what the caller does not use may be wrong.
 
     Raises
     ------
@@ -95,8 +99,10 @@ def read_spect(series: SeriesFiles, *, default_offset: timezone | None = None) -
     """
     decoded = decode_spect(series)
     start = decoded.acquisition_start
-    if decoded.problems:
-        raise decoded.problems[0]
+    weighty = [problem for problem in decoded.problems if problem.code not in tolerated]
+    if weighty:
+        raise weighty[0]
+    decoded.notes += [f"{problem.code}: {problem.found}, which is not used here" for problem in decoded.problems]
     if decoded.grid is None or decoded.value is None or decoded.unit is None or decoded.dialect is None or not start:
         msg = "a decoding without problems lacks its parts"
         raise DefectError(msg)

@@ -303,9 +303,17 @@ def background_scatter(
     lattice = np.zeros(grid.shape, dtype=bool)
     lattice[:: step[0], :: step[1], :: step[2]] = True
     places = np.argwhere(lattice & uniform)
+    reach = np.ceil(diameter_mm / 2.0 / np.array(grid.spacing_mm)) + 2.0
+    places = places[np.all((places >= reach) & (places < np.array(grid.shape) - reach), axis=1)]
     if len(places) < FEWEST_PLACES:
         return None
     chosen = places[np.linspace(0, len(places) - 1, min(len(places), MOST_PLACES)).astype(int)]
-    centres = grid.to_lps_mm(chosen)
-    same = Spheres(np.full(len(centres), diameter_mm), centres, math.nan)
-    return float(sphere_means(value, grid, same).std(ddof=1))
+    # All places are voxel centres, so the parts of the voxels are the same for each.
+    box, fraction = sphere_fraction(grid, grid.to_lps_mm(chosen[0]), diameter_mm)
+    means = [float(np.sum(value[_shifted(box, place - chosen[0])] * fraction)) for place in chosen]
+    return float(np.std(means, ddof=1) / fraction.sum())
+
+
+def _shifted(box: Box, by: NDArray[np.intp]) -> Box:
+    z, y, x = (slice(side.start + int(d), side.stop + int(d)) for side, d in zip(box, by, strict=True))
+    return z, y, x
