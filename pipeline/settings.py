@@ -53,6 +53,8 @@ class SiteProfile:
         The parsed TOML, filed with each run.
     settings_hash : str
         Of ``document``.
+    planned_scans_h : tuple of float
+        Scans of a full cycle, hours after the administration; empty where the site states no plan.
     """
 
     name: str
@@ -70,6 +72,7 @@ class SiteProfile:
     second_check_tolerance: dict[str, float]
     document: dict[str, Any]
     settings_hash: str
+    planned_scans_h: tuple[float, ...] = ()
 
 
 def load_protocol_limits(overrides: Mapping[str, Any] | None = None) -> ProtocolLimits:
@@ -124,6 +127,7 @@ def site_from_document(document: dict[str, Any]) -> SiteProfile:
         second_check_tolerance=_tolerances(root.table("second_check", {})),
         document=plain,
         settings_hash=content_hash(plain),
+        planned_scans_h=_planned_scans_h(root.table("acquisition", {})),
     )
     for table in (kinetics, bed, marrow, geometry, root):
         table.finish()
@@ -160,6 +164,7 @@ def _camera(camera_id: str, table: TomlTable) -> CameraProfile:
         heads=table.whole("heads", None, least=1, most=12),
         vendor_pixel_scale=table.choice("vendor_pixel_scale", ("apply", "ignore"), None),
         calibration_geometry=table.text("calibration_geometry", ""),
+        sensitivity_cps_per_mbq=table.number("sensitivity_cps_per_mbq", None, above=0.0, most=1000.0),
     )
     table.finish()
     return camera
@@ -207,6 +212,16 @@ def _protocol(table: TomlTable, method: str) -> ProtocolLimits:
     if given.get("marrow_limit_method", method) != method:
         raise table.refusal("marrow_limit_method", given["marrow_limit_method"], f'marrow.limit_method, "{method}"')
     return load_protocol_limits(given | {"marrow_limit_method": method})
+
+
+def _planned_scans_h(table: TomlTable) -> tuple[float, ...]:
+    needed = "rising hours after the administration, as [24, 96, 168]"
+    value = table.raw("planned_scans_h", [], needed)
+    table.finish()
+    numbers = isinstance(value, list) and all(isinstance(h, int | float) and not isinstance(h, bool) for h in value)
+    if not numbers or not all(a < b for a, b in pairwise([0.0, *value])):
+        raise table.refusal("planned_scans_h", repr(value)[:80], needed)
+    return tuple(float(hours) for hours in value)
 
 
 def _tolerances(table: TomlTable) -> dict[str, float]:

@@ -114,6 +114,8 @@ class CameraProfile:
         Whether the calibration was made with a private pixel scale applied (GE Xeleris).
     calibration_geometry : str
         What the factor was measured with.
+    sensitivity_cps_per_mbq : float or None
+        Planar sensitivity of one head, measured apart from the factor; the two must agree.
     """
 
     camera_id: str
@@ -129,6 +131,7 @@ class CameraProfile:
     heads: int | None = None
     vendor_pixel_scale: Literal["apply", "ignore"] | None = None
     calibration_geometry: str = ""
+    sensitivity_cps_per_mbq: float | None = None
 
 
 @dataclass(frozen=True)
