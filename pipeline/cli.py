@@ -78,6 +78,13 @@ class BackendName(StrEnum):
     GPU = "gpu"
 
 
+class Laterality(StrEnum):
+    """Sides of a paired organ."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
 class Model(StrEnum):
     """Kinetic models."""
 
@@ -306,6 +313,29 @@ def show(
     with open_store(records) as store:
         document = show_patient(store, patient, as_of=_date(as_of, "--as-of") if as_of else None)
     _emit(document, as_json, _show_record)
+
+
+@app.command()
+def explain(
+    patient: Patient,
+    cycle: Annotated[int, typer.Option(help="Cycle number.")],
+    region: Annotated[str, typer.Option(help="Name as in the result, as `kidney` or `lesion-1`.")],
+    records: Records,
+    laterality: Annotated[Laterality | None, typer.Option(help="For a paired organ.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how one dose came about, factor by factor, multiplied back to what was filed.
+
+    Example: `prrt explain phantom-1 --cycle 1 --region kidney --laterality left --records sqlite:///demo/records.db`
+    """
+    from pipeline.console_ledger import show_ledger
+    from pipeline.records.store import open_store
+    from pipeline.steps.explain import explain as explain_dose
+
+    side = laterality.value if laterality else None
+    with open_store(records) as store:
+        document = explain_dose(store, patient, cycle=cycle, region=region, laterality=side)
+    _emit(document, as_json, show_ledger)
 
 
 @app.command()

@@ -97,8 +97,8 @@ class RegionModelDoses:
         From all sources, the remainder included.
     mean_gy : ndarray
         Their sum.
-    self_gy : ndarray
-        From the region's own TIA, both parts.
+    self_gy, self_photon_gy : ndarray
+        From the region's own TIA, both parts; the photons' part of it.
     remainder_electron_gy, remainder_photon_gy : ndarray
         From the TIA outside all regions.
     mass_g : ndarray
@@ -109,6 +109,7 @@ class RegionModelDoses:
     photon_gy: Floats
     mean_gy: Floats
     self_gy: Floats
+    self_photon_gy: Floats
     remainder_electron_gy: Floats
     remainder_photon_gy: Floats
     mass_g: Floats
@@ -182,6 +183,7 @@ def model_region_doses(
         photon_gy=photons.total_gy,
         mean_gy=electrons + photons.total_gy,
         self_gy=electron_self + photons.self_gy,
+        self_photon_gy=photons.self_gy,
         remainder_electron_gy=electron_rest,
         remainder_photon_gy=photons.remainder_gy,
         mass_g=mass,

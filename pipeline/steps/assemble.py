@@ -83,6 +83,7 @@ def time_points(payload: Document) -> list[Document]:
             "notes": list(point["spect"]["notes"]),
         }
         | quantified["camera"]
+        | quantified["factors"]
         for point, quantified in zip(payload["study"]["time_points"], payload["activities"], strict=True)
     ]
 
@@ -121,6 +122,7 @@ def provenance(payload: Document, settings_hash: str, created_at: str) -> Docume
         "backend_fallback": dosed["backend_fallback"],
         "dtype": dosed["dtype"],
         "decay_data": dosed["decay_data"],
+        "dose_kernel": dosed["dose_kernel"],
         "total_energy_j": dosed["total_energy_j"],
         "recovery_fwhm_mm": payload["integrated"]["fwhm_mm"],
         "created_at": created_at,

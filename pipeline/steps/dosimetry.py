@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.domain.dose import Flag, SecondCheck
 from pipeline.domain.maps import TiaMap
 from pipeline.physics.dose import absorbed_dose
+from pipeline.physics.dose_kernel import with_bremsstrahlung_as_photons, with_energies_of
 from pipeline.physics.recovery import spill_out_map
 from pipeline.physics.region_dose import RegionModelDoses, model_region_doses
 from pipeline.physics.second_check import second_check
@@ -42,11 +43,15 @@ CHECKED_KINDS = frozenset({"organ", "lesion"})
 
 @dataclass(frozen=True, eq=False)
 class DoseInput:
-    """Everything the dose of a cycle depends on."""
+    """Everything the dose of a cycle depends on.
+
+    ``stored_sums``: sum of the reference series' stored values in each region, the remainder last.
+    """
 
     administration: Administration
     timings: tuple[TimePointTiming, ...]
     totals_bq: tuple[float, ...]
+    stored_sums: tuple[float, ...]
     delineation: Delineation
     integration: Integration
     blood: BloodSamples | None
@@ -95,6 +100,7 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
         "backend_fallback": given.backend.fallback or None,
         "dtype": voxel.dtype,
         "decay_data": given.nuclide.decay_data,
+        "dose_kernel": given.point_kernel.source,
         "total_energy_j": voxel.total_energy_j,
     }
 
@@ -161,15 +167,35 @@ def _region(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses,
             camera=given.camera,
             site=given.site,
             activity_gbq=given.administration.activity_bq / BQ_PER_GBQ,
+            ledger=_ledger(given, model, row, given.stored_sums[_row_of(given, kinetics)]),
         )
     )
+
+
+def _ledger(given: DoseInput, model: RegionModelDoses, row: int, stored_sum: float) -> Document:
+    """Return the factors of a model dose that its ledger needs beside the rest of the region's entry."""
+    kernel = with_bremsstrahlung_as_photons(with_energies_of(given.point_kernel, given.nuclide))
+    own_gy, photon_gy = float(model.self_gy[row]), float(model.self_photon_gy[row])
+    remainder_gy = float(model.remainder_electron_gy[row] + model.remainder_photon_gy[row])
+    return {
+        "kind": "model",
+        "stored_sum": stored_sum,
+        "electron_mev": kernel.electron_mev,
+        "photon_mev": kernel.photon_mev,
+        "self_electron_gy": own_gy - photon_gy,
+        "self_photon_gy": photon_gy,
+        "neighbours_gy": float(model.mean_gy[row]) - own_gy - remainder_gy,
+        "remainder_gy": remainder_gy,
+    }
 
 
 def _rest(given: DoseInput, dose: DoseMap) -> list[Document]:
     """Return the remainder of the body as a region, where its curve could be fitted."""
     found = [kinetics for kinetics in given.integration.regions if kinetics.region.kind == "remainder"]
     fraction = np.asarray(given.delineation.fraction)[-1]
-    return [remainder_result(k, fraction, given.delineation.spect_density, dose, given.timings) for k in found]
+    ledger = {"kind": "map", "stored_sum": given.stored_sums[-1]}
+    density, timings = given.delineation.spect_density, given.timings
+    return [remainder_result(k, fraction, density, dose, timings) | {"ledger": ledger} for k in found]
 
 
 def _photon_doses(fitted: list[RegionKinetics], model: RegionModelDoses) -> dict[str, float]:

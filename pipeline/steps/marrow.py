@@ -10,6 +10,8 @@ from pipeline.errors import RefusalError
 from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.physics.marrow import (
     BLOOD_DENSITY_G_PER_ML,
+    REFERENCE_MARROW_G,
+    SELF_S_MGY_PER_MBQ_S,
     MarrowDose,
     blood_tia,
     marrow_dose_blood,
@@ -141,4 +143,21 @@ def _by_blood(image: Document, estimate: TiaEstimate, dose: MarrowDose, given: M
         "flags": list(estimate.flags),
         "uncertainty": None,
         "curve": None,
+        "ledger": _ledger(estimate, dose, given),
+    }
+
+
+def _ledger(estimate: TiaEstimate, dose: MarrowDose, given: MarrowInput) -> Document:
+    """Return the factors of the dose by blood, as :func:`marrow_dose_blood` took them."""
+    return {
+        "kind": "blood",
+        "tia_bq_s_per_ml": estimate.tia_bq_s,
+        "tia_relative_sigma": estimate.tia_sigma_bq_s / estimate.tia_bq_s if estimate.tia_bq_s > 0 else 0.0,
+        "ratio": given.site.blood_to_marrow_ratio,
+        "self_s_mgy_per_mbq_s": SELF_S_MGY_PER_MBQ_S[given.nuclide.name],
+        "reference_g": REFERENCE_MARROW_G,
+        "blood_density_g_per_ml": BLOOD_DENSITY_G_PER_ML,
+        "cross_gy": dose.cross_gy,
+        "cross_relative_sigma": CROSS_RELATIVE_SIGMA,
+        "s_relative_sigma": S_VALUE_RELATIVE_SIGMA,
     }

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.domain.maps import ActivityMap
 from pipeline.errors import require
-from pipeline.physics.calibration import activity_concentration
+from pipeline.physics.calibration import activity_concentration, calibration_steps
 from pipeline.units import PERCENT
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.domain.study import StudyTimePoint
+    from pipeline.domain.study import SpectImage, StudyTimePoint
     from pipeline.domain.therapy import Administration, CameraProfile
+    from pipeline.physics.calibration import CalibrationStep
 
 # Section 5 of the clinical specification: more than 100 % of the decayed administered activity cannot be in the field.
 IMPOSSIBLE_FRACTION = 1.0
@@ -44,6 +49,40 @@ def quantify(
     activity = ActivityMap(spect.grid, values)
     _require_possible(activity, point, camera, nuclide, administration)
     return activity
+
+
+def quantification_steps(
+    point: StudyTimePoint, camera: CameraProfile, nuclide: Radionuclide
+) -> tuple[CalibrationStep, ...]:
+    """Return the factors that :func:`quantify` multiplied the stored values with, for the ledger of a dose."""
+    spect = point.spect
+    return calibration_steps(
+        spect.unit,
+        camera,
+        frame_duration_s=camera.frame_duration_s,
+        projections=camera.projections,
+        timing=point.timing,
+        nuclide=nuclide,
+        voxel_volume_ml=spect.grid.voxel_volume_ml,
+        total_counts=float(np.asarray(spect.value).sum(dtype=np.float64)),
+    )
+
+
+def stored_sums(spect: SpectImage, fractions: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return the sum of the stored values in each region, every voxel by its part inside (in the stored unit).
+
+    Parameters
+    ----------
+    spect : SpectImage
+        On the grid of ``fractions``.
+    fractions : ndarray, shape (region, slices, rows, columns)
+    """
+    value = np.asarray(spect.value)
+    inside = [row > 0 for row in fractions]
+    return tuple(
+        float(np.dot(row[mask].astype(np.float64), value[mask].astype(np.float64)))
+        for row, mask in zip(fractions, inside, strict=True)
+    )
 
 
 def total_activity_bq(activity: ActivityMap) -> float:

@@ -13,7 +13,13 @@ from pipeline.physics.bed import bed_of_cycle
 from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.physics.dvh import cumulative_dvh
 from pipeline.physics.region_dose import region_statistics
-from pipeline.physics.uncertainty import count_slope, dose_sigma, recovery_slope, volume_relative_sigma
+from pipeline.physics.uncertainty import (
+    count_slope,
+    dose_sigma,
+    recovery_slope,
+    volume_relative_sigma,
+    volume_sensitivity,
+)
 from pipeline.units import PERCENT
 
 if TYPE_CHECKING:
@@ -51,6 +57,7 @@ class RegionResultInput:
     camera: CameraProfile
     site: SiteProfile
     activity_gbq: float
+    ledger: Document
 
 
 def region_document(given: RegionResultInput) -> Document:
@@ -81,7 +88,23 @@ def region_document(given: RegionResultInput) -> Document:
         "uncertainty": budget_document(budget),
         "curve": curve_document(kinetics, len(given.timings)),
         "dvh": dvh_document(given.dose, given.fraction),
+        "ledger": given.ledger | _volume_terms(given, volume_ml),
     }
+
+
+def _volume_terms(given: RegionResultInput, volume_ml: float) -> Document:
+    """Return the sigma of the contour's volume and how it reaches the dose, as :func:`budget_of` takes them."""
+    curve = given.camera.recovery
+    beta = recovery_slope(curve, volume_ml) if curve else 0.0
+    fwhm = _contour_fwhm_mm(given.kinetics.region)
+    return {
+        "volume_relative_sigma": volume_relative_sigma(volume_ml, max(given.segmentation.grid.spacing_mm), fwhm),
+        "volume_sensitivity": volume_sensitivity(volume_ml, given.fwhm_mm or 0.0, _coefficient(given), beta),
+    }
+
+
+def _coefficient(given: RegionResultInput) -> float:
+    return max(given.kinetics.recovery_coefficient, 1e-3)
 
 
 def _identity(region: Region) -> Document:
@@ -118,7 +141,7 @@ def budget_of(given: RegionResultInput, volume_ml: float) -> UncertaintyBudget:
         contour_fwhm_mm=_contour_fwhm_mm(given.kinetics.region),
         spect_fwhm_mm=given.fwhm_mm or 0.0,
         curve=given.camera.recovery,
-        recovery_coefficient=max(given.kinetics.recovery_coefficient, 1e-3),
+        recovery_coefficient=_coefficient(given),
         calibration_relative_sigma=given.camera.calibration_relative_sigma,
         fit_relative_sigma=estimate.tia_sigma_bq_s / estimate.tia_bq_s if estimate.tia_bq_s > 0 else 0.0,
         s_relative_sigma=S_VALUE_RELATIVE_SIGMA,
@@ -132,8 +155,7 @@ def activity_relative_sigma(given: RegionResultInput, volume_ml: float, budget: 
     """
     curve = given.camera.recovery
     beta = recovery_slope(curve, volume_ml) if curve else 0.0
-    coefficient = max(given.kinetics.recovery_coefficient, 1e-3)
-    slope = count_slope(volume_ml, given.fwhm_mm or 0.0) / (2.0 * coefficient) - beta
+    slope = count_slope(volume_ml, given.fwhm_mm or 0.0) / (2.0 * _coefficient(given)) - beta
     spread = volume_relative_sigma(
         volume_ml, max(given.segmentation.grid.spacing_mm), _contour_fwhm_mm(given.kinetics.region)
     )

@@ -30,7 +30,7 @@ from pipeline.steps.filing import file_cycle
 from pipeline.steps.ingest import camera_for, ingest
 from pipeline.steps.integrate import Integration, RegionKinetics, integrate
 from pipeline.steps.kinetics_documents import estimate_document, estimate_from
-from pipeline.steps.quantify import quantify, total_activity_bq
+from pipeline.steps.quantify import quantification_steps, quantify, stored_sums, total_activity_bq
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,11 +90,18 @@ def _quantify(store: ArrayStore, payload: Document) -> Document:
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
     camera = _camera(point, site)
-    activity = quantify(point, camera, load_nuclide(administration.radionuclide), administration)
+    nuclide = load_nuclide(administration.radionuclide)
+    activity = quantify(point, camera, nuclide, administration)
     return {
         "activity": artefacts.map_document(store, activity),
         "total_activity_bq": total_activity_bq(activity),
         "camera": _camera_document(point, camera),
+        "factors": {
+            "camera_id": camera.camera_id,
+            "stored_unit": point.spect.unit,
+            "voxel_volume_ml": point.spect.grid.voxel_volume_ml,
+            "calibration_steps": [vars(step) for step in quantification_steps(point, camera, nuclide)],
+        },
     }
 
 
@@ -220,13 +227,15 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
     point = artefacts.time_point_from(store, payload["study"], 0)
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
+    delineation = delineation_from(store, payload["segmented"])
     return compute_doses(
         store,
         DoseInput(
             administration,
             artefacts.timings_from(payload["study"]),
             tuple(quantified["total_activity_bq"] for quantified in payload["activities"]),
-            delineation_from(store, payload["segmented"]),
+            stored_sums(point.spect, delineation.fraction),
+            delineation,
             integration_from(store, payload["integrated"]),
             load_blood(Path(payload["blood"])) if payload["blood"] else None,
             _camera(point, site),
