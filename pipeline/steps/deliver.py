@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import affine_transform, zoom
+from scipy.ndimage import zoom
 
 from pipeline.domain.geometry import Grid
 from pipeline.files.nifti import write_volume
@@ -18,12 +18,12 @@ from pipeline.report.pdf import write_report
 from pipeline.report.pictures import write_pictures
 from pipeline.report.volumes import ReportVolumes
 from pipeline.steps import artefacts
-from pipeline.steps.export import export_cycle
+from pipeline.steps.export import export_cycle, on_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.domain.regions import Region, Segmentation
+    from pipeline.domain.regions import Region
     from pipeline.files.store import ArrayStore
 
 Document = dict[str, Any]
@@ -91,7 +91,7 @@ def _report_volumes(store: ArrayStore, payload: Document) -> ReportVolumes:
         ct_hu=average_to_grid(reference.ct.ct.ct_number_hu, reference.ct.grid, grid, AIR_HU),
         dose_gy=_smooth(dose.dose_gy),
         activity_bq_per_ml=_smooth(activity.activity_bq_per_ml),
-        labels=nearest_labels(segmentation, grid),
+        labels=np.asarray(on_grid(segmentation, grid).label),
         grid=grid,
         region_names={region.label: _title(region) for region in segmentation.regions},
     )
@@ -105,15 +105,6 @@ def refined(grid: Grid, factor: int) -> Grid:
     affine[:3, 3] = grid.to_lps_mm(first)
     z, y, x = (n * factor for n in grid.shape)
     return Grid((z, y, x), affine, grid.frame_of_reference_uid)
-
-
-def nearest_labels(segmentation: Segmentation, target: Grid) -> NDArray[np.int16]:
-    """Return the label at the centre of each voxel of ``target``; 0 outside."""
-    to_source = np.linalg.inv(segmentation.grid.affine_mm) @ target.affine_mm
-    found = affine_transform(
-        np.asarray(segmentation.label, dtype=np.int16), to_source, output_shape=target.shape, order=0, mode="constant"
-    )
-    return np.asarray(found, dtype=np.int16)
 
 
 def _smooth(values: NDArray[np.floating]) -> NDArray[np.floating]:
