@@ -7,15 +7,22 @@ crash takes one study with it and no other. The job does not touch the disk: a d
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RefusalError
+from pipeline.files.forms import load_cycle_form
 from pipeline.records.store import open_store
+from pipeline.settings import load_site
 from pipeline.steps.attention import needs_a_person
-from pipeline.steps.inbox import content_key, missing_of, parts_of
+from pipeline.steps.inbox import FORM, content_key, missing_of, parts_of
 from pipeline.steps.inbox_state import InboxState, is_current, processed, refused, waiting
+from pipeline.steps.ingest import ingest
+
+if TYPE_CHECKING:
+    from pipeline.steps.inbox import Parts
 
 Document = dict[str, Any]
 
@@ -44,7 +51,14 @@ def run_study(job: Document) -> int:
         if content_key(Path(job["root"])) != job["key"]:
             return CONTENT_CHANGED
         state.write(job["key"], _outcome(job))
+        _clear(Path(job["out"]) / ".work")
         return 0
+
+
+def _clear(work: Path) -> None:
+    """Remove what only an interrupted run needs, some hundred megabytes; the journal of its steps stays."""
+    for name in ("arrays", "results"):
+        shutil.rmtree(work / name, ignore_errors=True)
 
 
 def _is_done(state: InboxState, job: Document) -> bool:
@@ -57,19 +71,21 @@ def _outcome(job: Document) -> Document:
     try:
         parts = parts_of(Path(job["root"]))
         missing = missing_of(parts)
-        if missing is not None:
-            return waiting(missing)
-        return _processed(job)
+        if parts.form is None or missing is not None:
+            return waiting(missing or FORM)
+        # Reading takes a second or two and refuses most of what is refused; Prefect's start takes ten.
+        ingest([parts.root], load_site(Path(job["site"])), load_cycle_form(parts.form))
+        return _walked(parts, job)
     except RefusalError as refusal:
         return refused(refusal)
 
 
-def _processed(job: Document) -> Document:
+def _walked(parts: Parts, job: Document) -> Document:
     """Walk the study; a run that was interrupted goes on where it stopped."""
     from flows.cycle import run_cycle
     from pipeline.steps.request import request_document
 
-    parts, out = parts_of(Path(job["root"])), Path(job["out"])
+    out = Path(job["out"])
     request = request_document(
         studies=[parts.root],
         site=Path(job["site"]),

@@ -149,9 +149,10 @@ class Desk:
     def handle_once(self, stop: threading.Event) -> None:
         """Look twice, then process what did not change in between."""
         apart_s = min(ONCE_S, self._wish.stable_s)
-        self.look(apart_s)
+        self.look()
         stop.wait(apart_s)
-        self.look(apart_s)
+        self.look()
+        self.take_in(apart_s)
         while not stop.is_set() and self.work():
             stop.wait(WORKING_POLL_S)
 
@@ -159,15 +160,19 @@ class Desk:
         """Look and process until stopped."""
         poll_s = min(LONGEST_POLL_S, max(self._wish.stable_s / 2, WORKING_POLL_S))
         while not stop.is_set():
-            self.look(self._wish.stable_s)
+            self.look()
+            self.take_in(self._wish.stable_s)
             self.work()
             stop.wait(poll_s)
 
-    def look(self, stable_s: float) -> None:
-        """Take in every study that has not changed for ``stable_s``."""
+    def look(self) -> None:
+        """See what lies in the inbox now, and what changed since the last look."""
         found, self._ignored = entries(self._wish.inbox)
         wanted = [entry for entry in found if self._wish.only in {None, entry.name}]
         self._seen = {entry.name: self._seen_again(entry) for entry in wanted}
+
+    def take_in(self, stable_s: float) -> None:
+        """Take in every study that has not changed for ``stable_s``."""
         for seen in self._seen.values():
             if seen.intake is None and not seen.settled:
                 self._take_in_if_stable(seen, stable_s)
@@ -241,8 +246,6 @@ class Desk:
 
     def _gather(self, child: children.Child) -> None:
         code, outcome = child.process.returncode, self._state.read(child.key)
-        if code == 0:
-            self._state.remove_unpacked(Path(child.root))
         for seen in self._open():
             if seen.intake is None or seen.intake.key != child.key:
                 continue

@@ -34,7 +34,6 @@ _HEALS: Final = {
     "SPECT_MISSING": "a reconstructed SPECT",
     "CT_MISSING": "the CT of each time point",
     "SLICES_MISSING": "the missing slices of a series",
-    "BLOOD_MISSING": BLOOD,
 }
 
 
