@@ -8,6 +8,19 @@ import { fileURLToPath } from "node:url"
 const web = dirname(fileURLToPath(import.meta.url))
 const target = join(web, "..", "pipeline", "review", "static")
 
+// NiiVue computes gradients of the whole CT at every change of its window, for the surfaces of a 3D view that this page
+// does not have; without a graphics card that takes seconds. Here it happens only where a 3D view asks for it.
+const noIdleGradients = {
+  name: "no-idle-gradients",
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /@niivue[\\/]niivue[\\/]build[\\/]niivue[\\/]index\.js$/ }, async ({ path }) => {
+      const always = "this.volumeTexture = outTexture;\n      this.gradientTexture = gradientGL("
+      const parts = (await readFile(path, "utf8")).split(always)
+      if (parts.length !== 2) throw new Error("NiiVue has changed where it computes gradients: look at no-idle-gradients")
+      return { contents: parts.join(always.replace("this.gradientTexture", "if (this.gradientTextureAmount > 0) this.gradientTexture")), loader: "js" }
+    }),
+}
+
 async function bundle() {
   const result = await build({
     absWorkingDir: web,
@@ -20,6 +33,7 @@ async function bundle() {
     charset: "ascii",
     legalComments: "none",
     alias: { zarrita: join(web, "src", "no_zarr.js") },
+    plugins: [noIdleGradients],
     loader: { ".png": "dataurl", ".jpg": "dataurl" },
     metafile: true,
     logLevel: "warning",
@@ -47,7 +61,7 @@ async function sums(names) {
 
 const packages = await bundle()
 const rule = `\n${"-".repeat(80)}\n\n`
-const heading = "The script look.js contains the following packages, each under its own licence.\nNiiVue carries the font Roboto (Apache License 2.0) as a picture.\n"
+const heading = "The script look.js contains the following packages, each under its own licence.\nOne line of NiiVue is changed: web/build.mjs says which and why.\nNiiVue carries the font Roboto (Apache License 2.0) as a picture.\n"
 await writeFile(join(target, "LICENSES.txt"), [heading, ...(await Promise.all(packages.map(licence)))].join(rule))
 await copyFile(join(web, "src", "page.html"), join(target, "page.html"))
 await writeFile(join(target, "SHA256SUMS"), await sums(["LICENSES.txt", "look.js", "page.html", "style.css"]))

@@ -129,7 +129,8 @@ def _decision(document: Mapping[str, Any]) -> Content:
         ],
         "advisories": [str(entry) for entry in decision["advisories"]],
         "options": [str(entry) for entry in decision["options"]],
-        "missing": missing(document, decision),
+        # reasons that say something is missing stand above already
+        "missing": [entry for entry in missing(document, decision) if entry.startswith("not recorded")],
     }
 
 
@@ -211,7 +212,7 @@ def _curve(region: Mapping[str, Any], half_life_s: float | None) -> Content | No
     shape = curve_shape(region, half_life_s, end_s)
     fit = region.get("curve")
     fitted = f" · {fit['model']} {fit['fit_points']}/{len(points)}" if fit else ""
-    outside = f" · {percent(fit.get('extrapolated_fraction'))} extrapolated" if fit else ""
+    outside = f" · {percent(fit.get('extrapolated_fraction'))} extrap." if fit else ""
     return {
         "points": [
             [

@@ -37,7 +37,7 @@ export function curveChart(region) {
 }
 
 export function dvhChart(regions, onPick) {
-  const box = { left: 40, right: 632, top: 8, bottom: 226 }
+  const box = { left: 40, right: 632, top: 22, bottom: 226 }
   const end = Math.max(...regions.map((region) => region.dvh.at(-1)[0]), 1e-9)
   const x = linear(0, end, box.left, box.right)
   const y = linear(0, 100, box.bottom, box.top)
@@ -61,7 +61,7 @@ export function dvhChart(regions, onPick) {
     ...axes(box, ticks(0, end, 8), ticks(0, 100, 4), x, y),
     ...lines,
     svg("text", { x: box.right, y: box.bottom + 26, class: "name", "text-anchor": "end" }, "absorbed dose, Gy"),
-    svg("text", { x: box.left + 6, y: box.top + 8, class: "name" }, "% of the volume"),
+    svg("text", { x: 8, y: 10, class: "name" }, "% of the volume that receives it"),
   )
 }
 

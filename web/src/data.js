@@ -6,6 +6,7 @@ import { Volume } from "./volume.js"
 export const content = JSON.parse(byId("content").textContent)
 
 function bytesOf(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text)
   const binary = atob(text)
   const bytes = new Uint8Array(binary.length)
   for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i)

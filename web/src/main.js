@@ -25,6 +25,7 @@ const tops = new Map()
 const volumes = {}
 let viewer = null
 let projection = null
+let letters = {}
 
 async function load(name) {
   volumes[name] = await volume(name)
@@ -42,7 +43,7 @@ function values() {
 
 function marks() {
   if (!viewer?.ct || !viewer.nv.screenSlices.length) return
-  drawMarks(byId("marks"), viewer, { labels: volumes.labels, outlines: state.outlines, chosen: state.chosen?.label })
+  letters = drawMarks(byId("marks"), viewer, { labels: volumes.labels, outlines: state.outlines, chosen: state.chosen?.label })
 }
 
 async function showLayer() {
@@ -141,7 +142,8 @@ async function open() {
     projection.moved(viewer.place)
   }, marks)
   projection = new Projection(byId("mip"), (mm) => mm && viewer.moveTo(mm))
-  await Promise.all(["ct", "dose", "labels"].map(load))
+  const attached = viewer.attach()
+  await Promise.all([attached, ...["ct", "dose", "labels"].map(load)])
   const top = await topFor("dose")
   await viewer.open(WINDOWS[state.window], "dose", top, state.opacity, state.smooth)
   drawScale("dose", top, setTop)
@@ -174,6 +176,9 @@ globalThis.lookPage = {
   },
   get projection() {
     return projection
+  },
+  get letters() {
+    return letters
   },
   valuesAt: (mm) => valuesAt(mm, volumes),
   goTo: (mm) => viewer.moveTo(mm),

@@ -36,12 +36,14 @@ function drawLetters(context, tile, ratio) {
   const middle = [tile.left + tile.width / 2, tile.top + tile.height / 2]
   const inset = 5 * ratio
   const size = 14 * ratio
+  const letters = [negative(tile.perX), tile.perX, negative(tile.perY), tile.perY].map(letterOf)
   context.fillStyle = "#f2d58a"
-  text(context, letterOf(negative(tile.perX)), tile.left + inset, middle[1], size, 600, "left", "middle")
-  text(context, letterOf(tile.perX), tile.left + tile.width - inset, middle[1], size, 600, "right", "middle")
+  text(context, letters[0], tile.left + inset, middle[1], size, 600, "left", "middle")
+  text(context, letters[1], tile.left + tile.width - inset, middle[1], size, 600, "right", "middle")
   context.fillStyle = "#aab4bd"
-  text(context, letterOf(negative(tile.perY)), middle[0], tile.top + inset, 0.85 * size, 500, "center", "top")
-  text(context, letterOf(tile.perY), middle[0], tile.top + tile.height - inset, 0.85 * size, 500, "center", "bottom")
+  text(context, letters[2], middle[0], tile.top + inset, 0.85 * size, 500, "center", "top")
+  text(context, letters[3], middle[0], tile.top + tile.height - inset, 0.85 * size, 500, "center", "bottom")
+  return letters
 }
 
 function drawScaleBar(context, tile, ratio) {
@@ -128,6 +130,7 @@ function drawOutlines(context, tile, labels, chosen, ratio) {
   }
 }
 
+// Returns the letters written at the left, right, top and bottom of each plane.
 export function drawMarks(canvas, viewer, { labels, outlines, chosen }) {
   const context = canvas.getContext("2d")
   const source = viewer.nv.canvas
@@ -138,6 +141,7 @@ export function drawMarks(canvas, viewer, { labels, outlines, chosen }) {
   context.clearRect(0, 0, canvas.width, canvas.height)
   const ratio = source.width / source.clientWidth
   const place = viewer.place
+  const letters = {}
   for (const tile of viewer.tiles()) {
     context.save()
     context.beginPath()
@@ -145,10 +149,11 @@ export function drawMarks(canvas, viewer, { labels, outlines, chosen }) {
     context.clip()
     if (outlines && labels) drawOutlines(context, tile, labels, chosen, ratio)
     drawCross(context, tile, place, ratio)
-    drawLetters(context, tile, ratio)
+    letters[tile.name] = drawLetters(context, tile, ratio)
     drawScaleBar(context, tile, ratio)
     context.fillStyle = "#aab4bd"
     text(context, tile.name, tile.left + 7 * ratio, tile.top + 6 * ratio, 11 * ratio, 400, "left", "top")
     context.restore()
   }
+  return letters
 }

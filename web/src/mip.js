@@ -7,7 +7,6 @@ import { letterOf } from "./marks.js"
 
 const QUARTER = 90
 const BODY_GREY = 92
-const PIXEL_MM = 2.4
 
 export class Projection {
   constructor(canvas, onPick) {
@@ -83,8 +82,8 @@ export class Projection {
     const { right, away } = this.axes
     const at = (side, depth) => this.layer.index(this.centre.map((value, axis) => value + side * right[axis] + depth * away[axis]))
     const start = at(u, -this.reach)
-    const next = at(u, -this.reach + PIXEL_MM)
-    return { start, step: next.map((value, axis) => value - start[axis]), count: Math.ceil((2 * this.reach) / PIXEL_MM) }
+    const next = at(u, -this.reach + this.pixel)
+    return { start, step: next.map((value, axis) => value - start[axis]), count: Math.ceil((2 * this.reach) / this.pixel) }
   }
 
   project() {
@@ -92,11 +91,12 @@ export class Projection {
     const [nx, ny, nz] = layer.shape
     const size = layer.shape.map((n, axis) => n * layer.spacing[axis])
     this.reach = Math.hypot(size[0], size[1]) / 2
-    this.columns = Math.ceil((2 * this.reach) / PIXEL_MM)
+    this.pixel = Math.min(layer.spacing[0], layer.spacing[1])
+    this.columns = Math.ceil((2 * this.reach) / this.pixel)
     this.highest = new Int16Array(this.columns * nz)
     this.shadow = new Float32Array(this.columns * nz)
     for (let column = 0; column < this.columns; column++) {
-      const { start, step, count } = this.ray((column + 0.5) * PIXEL_MM - this.reach)
+      const { start, step, count } = this.ray((column + 0.5) * this.pixel - this.reach)
       for (let n = 0; n < count; n++) {
         const x = Math.round(start[0] + n * step[0])
         const y = Math.round(start[1] + n * step[1])

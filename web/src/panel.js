@@ -72,7 +72,7 @@ function sums() {
           {},
           el("b", {}, sum.name),
           ` ${sum.total} Gy signed so far`,
-          sum.projected_gy === null ? null : `, ${sum.projected} Gy with the next cycle (hatched)`,
+          sum.projected_gy === null ? null : `, ${sum.projected} Gy with the next cycle (dashed)`,
           el("small", {}, `${sum.method}; P(above the limit) ${sum.p_exceed} now, ${sum.p_exceed_projected} with the next; cycles left ${sum.cycles_left}`),
         ),
         sumChart(sum),
@@ -111,7 +111,7 @@ function regionRow(region, onPick) {
       },
     },
     el("th", { scope: "row", title: region.method }, el("i", { style: { background: region.colour } }), region.title, ...flags),
-    COLUMNS.map(([name]) => el("td", { class: name === "check" && region.check_failed ? "failed" : name, title: name === "check" ? region.check_method : null }, region[name])),
+    COLUMNS.map(([name]) => el("td", { class: name === "check" && region.check_failed ? "check failed" : name, title: name === "check" ? region.check_method : null }, region[name])),
   )
 }
 
@@ -125,11 +125,11 @@ function regionTable(onPick) {
       el(
         "table",
         {},
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Region (a click goes there)"), COLUMNS.map(([, title]) => el("th", { scope: "col" }, title)))),
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Region"), COLUMNS.map(([name, title]) => el("th", { scope: "col", class: name }, title)))),
         el("tbody", {}, content.regions.map((region) => regionRow(region, onPick))),
       ),
     ),
-    el("p", { class: "note" }, "Dose: recovery-corrected mean, the value of the rules. Map, D98, D2: from the voxel map shown here, which is not recovery-corrected. RC: measured over corrected activity. The row's title names the method."),
+    el("p", { class: "note" }, "A click on a row goes there. Dose: recovery-corrected mean, the value of the rules. Map, D98, D2: from the voxel map shown here, which is not recovery-corrected. RC: measured over corrected activity. The row's title names the method."),
   )
 }
 

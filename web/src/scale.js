@@ -19,7 +19,7 @@ export function drawScale(name, top, onTop) {
     box.replaceChildren(el("span", { class: "quiet" }, "CT only"))
     return
   }
-  const marks = ticks(0, top, 6).map(({ value, text }) =>
+  const marks = ticks(0, top, top < 1000 ? 6 : 4).map(({ value, text }) =>
     el("span", { class: "tick", style: { left: `${((100 * value) / top).toFixed(2)}%` } }, text),
   )
   const slider = el("input", {

@@ -59,10 +59,13 @@ export class Viewer {
     }
   }
 
-  async open(window, layer, top, opacity, smooth) {
+  async attach() {
     await this.nv.attachToCanvas(byId("planes"), false)
     // NiiVue paints the parent black; ours is the page's own grey
     byId("planes").parentElement.style.removeProperty("background-color")
+  }
+
+  async open(window, layer, top, opacity, smooth) {
     this.ct = await volume("ct")
     const image = await NVImage.new(this.ct.buffer, "ct.nii", "gray", 1, null, window[0], window[1])
     this.nv.customLayout = PLANES.map(({ type, position }) => ({ sliceType: type, position }))

@@ -72,7 +72,7 @@ export class Volume {
 }
 
 // Where the voxel centres of `target` lie along one axis of `source` (the axes are parallel): lower neighbour, weight.
-function steps(source, target, axis) {
+function steps(source, target, axis, smooth) {
   const first = source.index(target.place([0, 0, 0]))[axis]
   const unit = [0, 0, 0]
   unit[axis] = 1
@@ -86,40 +86,34 @@ function steps(source, target, axis) {
     const inside = at > -0.5 && at < last + 0.5
     const clamped = Math.min(Math.max(at, 0), last)
     low[i] = inside ? Math.min(Math.floor(clamped), Math.max(last - 1, 0)) : -1
-    weight[i] = clamped - low[i]
+    weight[i] = smooth ? clamped - low[i] : Math.round(clamped - low[i])
   }
   return { low, weight }
 }
 
 // Values of `source` at the voxels of `target`, for the eye only: linear between voxels, or the nearest one.
 export function resampled(source, target, smooth) {
-  const [xs, ys, zs] = [0, 1, 2].map((axis) => steps(source, target, axis))
-  const out = new Int16Array(target.stored.length)
+  const [xs, ys, zs] = [0, 1, 2].map((axis) => steps(source, target, axis, smooth))
   const stored = source.stored
   const [nx, ny, nz] = source.shape
-  const dx = nx > 1 ? 1 : 0
   const dy = ny > 1 ? nx : 0
   const dz = nz > 1 ? nx * ny : 0
-  const share = (w) => (smooth ? w : Math.round(w))
+  const line = new Float32Array(nx + 1)
+  const out = new Int16Array(target.stored.length)
   let at = 0
   for (let z = 0; z < target.shape[2]; z++) {
-    const wz = share(zs.weight[z])
-    for (let y = 0; y < target.shape[1]; y++) {
-      const wy = share(ys.weight[y])
-      if (zs.low[z] < 0 || ys.low[y] < 0) {
-        at += target.shape[0]
-        continue
+    for (let y = 0; y < target.shape[1]; y++, at += target.shape[0]) {
+      if (zs.low[z] < 0 || ys.low[y] < 0) continue
+      const [wy, wz] = [ys.weight[y], zs.weight[z]]
+      // first between the four lines along x, then along x
+      for (let x = 0, o = zs.low[z] * nx * ny + ys.low[y] * nx; x < nx; x++, o++) {
+        const front = stored[o] + wy * (stored[o + dy] - stored[o])
+        const back = stored[o + dz] + wy * (stored[o + dz + dy] - stored[o + dz])
+        line[x] = front + wz * (back - front)
       }
-      const base = zs.low[z] * nx * ny + ys.low[y] * nx
-      for (let x = 0; x < target.shape[0]; x++, at++) {
+      for (let x = 0; x < target.shape[0]; x++) {
         const low = xs.low[x]
-        if (low < 0) continue
-        const wx = share(xs.weight[x])
-        const o = base + low
-        const front = (1 - wy) * (stored[o] + wx * (stored[o + dx] - stored[o])) + wy * (stored[o + dy] + wx * (stored[o + dy + dx] - stored[o + dy]))
-        const p = o + dz
-        const back = (1 - wy) * (stored[p] + wx * (stored[p + dx] - stored[p])) + wy * (stored[p + dy] + wx * (stored[p + dy + dx] - stored[p + dy]))
-        out[at] = Math.round(front + wz * (back - front))
+        if (low >= 0) out[at + x] = Math.round(line[low] + xs.weight[x] * (line[low + 1] - line[low]))
       }
     }
   }
