@@ -23,7 +23,7 @@ from pipeline.dicom.headers import (
 )
 from pipeline.dicom.pixels import dialect_of, scale_of, scaled, stored_frames, unit_of
 from pipeline.dicom.radionuclide import decay_reference_of, injected_activity_bq, nuclide_evidence, require_lu_177
-from pipeline.dicom.timing import acquired_at, require_acquired_at, with_offset
+from pipeline.dicom.timing import acquired_at, administered_at, require_acquired_at, with_offset
 from pipeline.dicom.vendors import camera_headers, ge_pixel_scale, recon_heads, recon_projections
 from pipeline.domain.geometry import Grid
 from pipeline.domain.study import SpectImage
@@ -76,6 +76,7 @@ class SpectDecoding:
     vendor_pixel_scale: float = 1.0
     camera_headers: dict[str, str] = field(default_factory=dict)
     input_sha256: str = ""
+    administration_start: str = ""
 
 
 def read_spect(
@@ -128,6 +129,7 @@ def read_spect(
         heads=decoded.heads,
         vendor_pixel_scale=decoded.vendor_pixel_scale,
         notes=tuple(decoded.notes),
+        administration_start=decoded.administration_start,
     )
 
 
@@ -222,6 +224,9 @@ def _decode_header(decoded: SpectDecoding, datasets: Sequence[Dataset]) -> None:
         decoded.injected_activity_bq = injected[0]
         decoded.notes += [injected[1]] if injected[1] else []
     decoded.decay_reference, decoded.decay_reference_problem = decay_reference_of(first)
+    decoded.administration_start = next(
+        map(administered_at, items(first, "RadiopharmaceuticalInformationSequence")), ""
+    )
     decoded.acquisition_start = decoded.series.acquired_at
     attempt(decoded.problems, lambda: require_acquired_at(decoded.acquisition_start, where))
     decoded.camera_headers = camera_headers(first, CAMERA_KEYWORDS)

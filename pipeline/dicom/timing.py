@@ -57,6 +57,19 @@ def acquired_at(dataset: Dataset) -> datetime | None:
     return moment.replace(tzinfo=zone) if moment and zone and moment.tzinfo is None else moment
 
 
+def administered_at(information: Dataset) -> str:
+    """Return the start of the administration of a radiopharmaceutical item: ISO date and time, ``HH:MM:SS``, or "".
+
+    From (0018,1078), else the time of day (0018,1072), which is all that NM has. Midnight sharp is a placeholder.
+    """
+    moment = _from_datetime(text(information, "RadiopharmaceuticalStartDateTime"))
+    if moment is not None:
+        return moment.isoformat()
+    clock = _moment("20000101", text(information, "RadiopharmaceuticalStartTime"))
+    stated = "" if clock is None else f"{clock:%H:%M:%S}"
+    return "" if stated == "00:00:00" else stated
+
+
 def require_acquired_at(moment: datetime | None, where: str) -> datetime:
     """Refuse a series without a valid acquisition date and time (``ACQUISITION_TIME_MISSING``)."""
     if moment is None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.domain.dose import Flag
     from pipeline.domain.maps import HounsfieldMap
     from pipeline.domain.therapy import Administration, DecayReference, TimePointTiming
 
@@ -58,6 +59,8 @@ class SpectImage:
         Private factor to the stored values that was not applied (GE Xeleris); 1 where there is none.
     notes : tuple of str
         What was read with a reservation, as ``CODE: text``.
+    administration_start : str
+        As the header has it: an ISO date and time, or ``HH:MM:SS`` where it has no date (NM); empty where missing.
     """
 
     series_uid: str
@@ -79,6 +82,7 @@ class SpectImage:
     heads: int | None = None
     vendor_pixel_scale: float = 1.0
     notes: tuple[str, ...] = ()
+    administration_start: str = ""
 
     def __post_init__(self) -> None:
         value = np.asarray(self.value)
@@ -121,10 +125,11 @@ class StudyTimePoint:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All time points of one cycle, in order of acquisition."""
+    """All time points of one cycle, in order of acquisition; flags of their clocks and of the plan."""
 
     administration: Administration
     time_points: tuple[StudyTimePoint, ...]
+    flags: tuple[Flag, ...] = ()
 
     def __post_init__(self) -> None:
         delays = [point.timing.delay_s for point in self.time_points]

@@ -100,6 +100,7 @@ def study_document(store: ArrayStore, study: Study) -> Document:
             }
             for point in study.time_points
         ],
+        "flags": [vars(flag) for flag in study.flags],
     }
 
 

@@ -91,7 +91,7 @@ def time_points(payload: Document) -> list[Document]:
 def unique_flags(payload: Document) -> list[Document]:
     """Return the flags of all steps, each once, the gravest first."""
     gravity = {"BLOCK": 0, "WARN": 1, "INFO": 2}
-    steps = (payload["segmented"], payload["integrated"], payload["dosed"])
+    steps = (payload["study"], payload["segmented"], payload["integrated"], payload["dosed"])
     found = [flag for step in steps for flag in step["flags"]] + reading_flags(payload["study"])
     flags = {content_hash(flag): flag for flag in found}
     return sorted(flags.values(), key=lambda f: (gravity[f["level"]], f["code"], f["region"] or ""))

@@ -13,6 +13,7 @@ from pipeline.files.nifti import read_contours
 from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.body import body_mask
 from pipeline.physics.density import density_from_hu
+from pipeline.steps.gates import arm_flags, require_inside_fields, require_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,8 @@ def delineate(
         found = segment(ct, density, activity)
         segmentation, flags = found.segmentation, found.flags
     fractions = region_fractions(segmentation, activity.grid)
+    flags = (*flags, *require_sides(segmentation))
+    flags += require_inside_fields(segmentation, fractions, activity.grid, ct.grid)
     body_fraction = average_to_grid(body.astype(np.float32), ct.grid, activity.grid, 0.0).astype(np.float32)
     rest = np.clip(body_fraction - fractions.sum(axis=0), 0.0, 1.0)
     return Delineation(
@@ -89,7 +92,7 @@ def delineate(
         _density_on(density, activity.grid),
         np.concatenate([fractions, rest[None]]).astype(np.float32),
         body_fraction,
-        tuple(flags),
+        flags + arm_flags(activity, body_fraction),
     )
 
 

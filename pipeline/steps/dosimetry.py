@@ -18,7 +18,7 @@ from pipeline.steps import artefacts
 from pipeline.steps.burden import tumour_burden
 from pipeline.steps.integrate import VOXEL_AVERAGES
 from pipeline.steps.marrow import MarrowInput, marrow_regions
-from pipeline.steps.plausibility import key_of, kidney_pair_flags, region_flags, study_flags
+from pipeline.steps.plausibility import between_regions_flags, key_of, region_flags, study_flags
 from pipeline.steps.region_results import RegionResultInput, region_document
 from pipeline.steps.region_results import remainder_document as remainder_result
 from pipeline.units import BQ_PER_GBQ, PERCENT
@@ -109,7 +109,7 @@ def _plausibility(given: DoseInput, regions: list[Document]) -> tuple[Flag, ...]
     administered_bq = given.administration.activity_bq
     each = [flag for region in regions for flag in region_flags(region, administered_bq, given.nuclide)]
     whole = study_flags(given.administration, given.timings, given.totals_bq, given.camera, given.nuclide)
-    return (*each, *kidney_pair_flags(regions), *whole)
+    return (*each, *between_regions_flags(regions, given.blood), *whole)
 
 
 def _with_flags(region: Document, flags: tuple[Flag, ...]) -> Document:

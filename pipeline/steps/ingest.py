@@ -14,7 +14,9 @@ from pipeline.dicom.timing import require_acquired_at, with_offset
 from pipeline.domain.study import Study, StudyTimePoint
 from pipeline.domain.therapy import TimePointTiming
 from pipeline.errors import RefusalError, require
+from pipeline.physics.gates import scan_plan_flags
 from pipeline.steps.camera import USUAL_HEADS, acquisition_duration_s, camera_for, with_vendor_scale
+from pipeline.steps.gates import clock_flags, require_sensitivity
 from pipeline.units import BQ_PER_MBQ, PERCENT, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.dicom.discover import SeriesFiles
+    from pipeline.domain.dose import Flag
     from pipeline.domain.study import CtImage, SpectImage
     from pipeline.domain.therapy import Administration, CameraProfile
     from pipeline.files.forms import CycleForm
@@ -61,7 +64,14 @@ def ingest(paths: Sequence[Path], site: SiteProfile, form: CycleForm) -> Study:
     _require_separate(spects)
     cts = _pair(spects, [one for one in series if one.kind == "ct"], form)
     points = tuple(_time_point(spect, ct, site, form) for spect, ct in zip(spects, cts, strict=True))
-    return Study(form.administration, points)
+    return Study(form.administration, points, _flags(points, site, form))
+
+
+def _flags(points: Sequence[StudyTimePoint], site: SiteProfile, form: CycleForm) -> tuple[Flag, ...]:
+    """Return the flags of clocks and plan."""
+    delays_s = [point.timing.delay_s for point in points]
+    clocks = [flag for point in points for flag in clock_flags(point, form.administration.start)]
+    return (*clocks, *scan_plan_flags(delays_s, site.planned_scans_h, form.time_points))
 
 
 def _require_one_patient(series: Sequence[SeriesFiles]) -> None:
@@ -101,7 +111,9 @@ def _settled(spect: SpectImage, site: SiteProfile, form: CycleForm) -> SpectImag
     """Check a SPECT against form and camera, and apply a private pixel scale where the site says so."""
     _require_nuclide(spect, form.administration)
     _require_activity(spect, form)
-    return with_vendor_scale(spect, camera_for(spect, site))
+    camera = camera_for(spect, site)
+    require_sensitivity(camera, spect.series_uid)
+    return with_vendor_scale(spect, camera)
 
 
 def _require_nuclide(spect: SpectImage, administration: Administration) -> None:

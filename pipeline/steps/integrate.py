@@ -16,6 +16,7 @@ from pipeline.physics.decay import middle_factor
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
 from pipeline.physics.voxel_kinetics import tia_map
+from pipeline.steps.gates import require_measured, sharpness_flags
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def integrate(
     camera : CameraProfile
         Of the reference time point: its recovery curve gives the point spread.
     """
+    unseen = require_measured(activities, delineation.fraction, delineation.segmentation)
     measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
     fwhm_mm = equivalent_fwhm_mm(camera.recovery) if camera.recovery else None
     recovered = recovered_activities(
@@ -109,7 +111,10 @@ def integrate(
         head_rule=site.head_rule,
         tail_rule=site.tail_rule,
     )
-    return Integration(regions, voxels.tia, fwhm_mm, flags)
+    sharp = sharpness_flags(
+        activities[0], delineation.fraction, delineation.segmentation, fwhm_mm, voxel_averages=VOXEL_AVERAGES
+    )
+    return Integration(regions, voxels.tia, fwhm_mm, (*flags, *unseen, *sharp))
 
 
 def _fit_regions(

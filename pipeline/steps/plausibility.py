@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.physics import plausibility
+import numpy as np
+
+from pipeline.physics import gates, plausibility
 from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_misfit
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.domain.dose import Flag
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import Administration, CameraProfile, TimePointTiming
+    from pipeline.physics.marrow import BloodSamples
 
 Document = dict[str, Any]
 
@@ -55,6 +58,24 @@ def kidney_pair_flags(regions: Iterable[Document]) -> tuple[Flag, ...]:
     )
 
 
+def between_regions_flags(regions: Sequence[Document], blood: BloodSamples | None) -> tuple[Flag, ...]:
+    """Return the flags of regions held against one another and against blood."""
+    still = [key_of(r) for r in regions if r["kind"] in {"organ", "lesion"} and "AT_PHYSICAL_LIMIT" in r["flags"]]
+    aorta = next((region for region in regions if region["kind"] == "blood"), None)
+    pool = () if blood is None or aorta is None else blood_pool_flags(aorta, blood)
+    return (*kidney_pair_flags(regions), *gates.washout_flags(still), *pool)
+
+
+def blood_pool_flags(aorta: Document, blood: BloodSamples) -> tuple[Flag, ...]:
+    """Return the flags of the aorta's concentration against the samples', at the scans that lie among them."""
+    sampled = np.asarray(blood.activity_bq_per_ml) > 0.0
+    times_s, samples = np.asarray(blood.time_s)[sampled], np.asarray(blood.activity_bq_per_ml)[sampled]
+    points = [p for p in aorta["activity"] if sampled.any() and times_s[0] <= p["delay_s"] <= times_s[-1]]
+    expected = [float(np.exp(np.interp(p["delay_s"], times_s, np.log(samples)))) for p in points]
+    ratios = [p["activity_bq"] / aorta["volume_ml"] / value for p, value in zip(points, expected, strict=True)]
+    return gates.blood_pool_flags(ratios) if ratios and min(ratios) > 0.0 else ()
+
+
 def study_flags(
     administration: Administration,
     timings: Sequence[TimePointTiming],
@@ -64,7 +85,8 @@ def study_flags(
 ) -> tuple[Flag, ...]:
     """Return the flags of the whole field of view and of the camera's recovery curve."""
     left = [administration.activity_bq * 2.0 ** (-t.delay_s / nuclide.half_life_s) for t in timings]
-    flags = list(plausibility.recovered_activity_flags(totals_bq[0] / left[0]))
+    fractions = [total / most for total, most in zip(totals_bq, left, strict=True)]
+    flags = [*plausibility.recovered_activity_flags(fractions[0]), *gates.field_activity_flags(fractions)]
     if camera.recovery is not None:
         fwhm_mm = equivalent_fwhm_mm(camera.recovery)
         flags += plausibility.recovery_curve_flags(recovery_misfit(camera.recovery, fwhm_mm))
