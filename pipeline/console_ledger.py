@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.console import DASH, screen, title_of, with_sigma
+from pipeline.report.ledger_text import compact, signed_value, step_title, unit_text, with_parts
 from pipeline.units import PERCENT, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Document = dict[str, Any]
-
-SIGNS = {"start": " ", "multiply": "×", "divide": "÷", "add": "+"}
 
 
 def show_ledger(document: Document) -> None:
@@ -28,7 +27,7 @@ def show_ledger(document: Document) -> None:
     console.print(_factors(document["entries"]))
     dose = with_sigma(document["mean_dose_gy"], document["mean_dose_sigma_gy"], 4)
     filed = with_sigma(document["filed"]["mean_dose_gy"], document["filed"]["mean_dose_sigma_gy"], 4)
-    console.print(f"multiplied back [bold]{dose} Gy[/]; filed {filed} Gy")
+    console.print(f"multiplied back [bold]{dose} Gy[/]; filed {filed} Gy\n")
     _show_sources(document["entries"])
     _show_time_points(document["time_points"])
     check = document["second_check"]
@@ -41,41 +40,21 @@ def _factors(entries: list[Document]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("step", "value", "unit", "sigma", "in dose", "then", "unit"):
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    for column in ("step", "value", "unit", "sigma", "dose", "then", "unit"):
         table.add_column(column, justify="left" if column in {"step", "unit"} else "right", no_wrap=True)
-    for depth, entry in _flat(entries):
+    for depth, entry in with_parts(entries):
         table.add_row(
-            "  " * depth + entry["step"].replace("_", " "),
-            f"{SIGNS[entry['operation']]} {_value(entry)}",
-            _unit(entry),
+            " " * depth + step_title(entry),
+            signed_value(entry),
+            unit_text(entry["unit"]),
             _percent(entry["relative_sigma"]),
             _percent(entry["dose_relative_sigma"] or None),
-            _short(entry["after"]),
-            "" if entry["after_unit"] == "1" else entry["after_unit"],
+            compact(entry["after"]),
+            unit_text(entry["after_unit"]),
             style="dim" if depth else "",
         )
     return table
-
-
-def _value(entry: Document) -> str:
-    """Return a value with five digits; a factor that differs from 1 only beyond them by its difference."""
-    off = entry["value"] - 1.0
-    return f"1{'+' if off > 0 else ''}{_short(off, 1)}" if 0.0 < abs(off) < 1e-5 else _short(entry["value"])
-
-
-def _short(value: float, digits: int = 5) -> str:
-    """Return a number with its digits and an exponent without zeros (``1.6308e7``)."""
-    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
-def _flat(entries: list[Document], depth: int = 0) -> list[tuple[int, Document]]:
-    rows = []
-    for entry in entries:
-        rows.append((depth, entry))
-        rows += _flat(entry["parts"], depth + 1)
-    return rows
 
 
 def _percent(part: float | None) -> str:
@@ -89,17 +68,13 @@ def _show_sources(entries: list[Document]) -> None:
 
     for entry in entries:
         screen().print(
-            f"[bold]{entry['step'].replace('_', ' ')}[/] gives the {entry['gives']}: {escape(entry['source'])}\n"
+            f"[bold]{step_title(entry)}[/] gives the {entry['gives']}: {escape(entry['source'])}\n"
             f"  [dim]changed in: {escape(entry['changed_in'])}[/]"
         )
 
 
 def _show_time_points(points: list[Document]) -> None:
     for point in (one for one in points if one["entries"]):
-        chain = " ".join(f"{SIGNS[e['operation']]} {_value(e)} {_unit(e)}".strip() for e in point["entries"])
+        chain = " ".join(f"{signed_value(e)} {unit_text(e['unit'])}".strip() for e in point["entries"])
         hours = point["delay_s"] / SECONDS_PER_HOUR
-        screen().print(f"[dim]at {hours:.1f} h:[/] {chain} = {_short(point['activity_bq'])} Bq")
-
-
-def _unit(entry: Document) -> str:
-    return "" if entry["unit"] == "1" else str(entry["unit"])
+        screen().print(f"[dim]at {hours:.1f} h:[/] {chain} = {compact(point['activity_bq'])} Bq")

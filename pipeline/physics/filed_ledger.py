@@ -87,11 +87,10 @@ def _entries(document: Document, region: Document, filed: Document) -> tuple[Led
     if filed["kind"] == "blood":
         return blood_entries(_blood(region, filed))
     index = _first_with_activity(region)
-    tia_bq_s = region["tia_bq_s"]
     start = (*activity_ledger(document, region, index), fit_entry(_kinetics(region, index)))
     if filed["kind"] == "map":
-        return (*start, *map_entries(tia_bq_s, region["mass_g"], region["mean_dose_gy"]))
-    return (*start, *model_entries(_model(document, region, filed), tia_bq_s))
+        return (*start, *map_entries(region["tia_bq_s"], region["mass_g"], region["mean_dose_gy"]))
+    return (*start, *model_entries(_model(document, region, filed)))
 
 
 def _first_with_activity(region: Document) -> int:
@@ -114,12 +113,19 @@ def _measured(document: Document, region: Document, index: int) -> MeasuredActiv
         voxel_volume_ml=point["voxel_volume_ml"],
         steps=tuple(CalibrationStep(**step) for step in point["calibration_steps"]),
         measured_bq=activity["measured_bq"],
-        activity_bq=activity["activity_bq"],
+        recovery_coefficient=_recovery(region, index),
         recovery_fwhm_mm=document["provenance"].get("recovery_fwhm_mm"),
         recovery_relative_sigma=budget.get("recovery"),
         contour_method=region.get("delineation") or region["method"],
-        calibration_assessed=bool(budget),
+        calibration_relative_sigma=budget.get("calibration"),
     )
+
+
+def _recovery(region: Document, index: int) -> float:
+    # The coefficient is filed for the first time point of a region; the remainder's says only that it has none.
+    coefficient, activity = region["recovery_coefficient"], region["activity"][index]
+    filed = index == REFERENCE and region["ledger"]["kind"] == "model" and activity["activity_bq"] > 0.0
+    return float(coefficient if filed else activity["measured_bq"] / activity["activity_bq"])
 
 
 def _kinetics(region: Document, index: int) -> Kinetics:
@@ -146,8 +152,8 @@ def _model(document: Document, region: Document, filed: Document) -> ModelDose:
         mass_g=region["mass_g"],
         electron_mev=filed["electron_mev"],
         photon_mev=filed["photon_mev"],
-        self_electron_gy=filed["self_electron_gy"],
-        self_photon_gy=filed["self_photon_gy"],
+        electron_fraction=filed["electron_fraction"],
+        photon_fraction=filed["photon_fraction"],
         neighbours_gy=filed["neighbours_gy"],
         remainder_gy=filed["remainder_gy"],
         energy_source=f"{document['provenance']['decay_data']} through the dose point kernel",

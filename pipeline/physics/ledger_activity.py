@@ -28,14 +28,16 @@ class MeasuredActivity:
         itself; None where the series was resampled: then it is the measured activity over the factors.
     voxel_volume_ml : float
     steps : tuple of CalibrationStep
-    measured_bq, activity_bq : float
-        Before and after the recovery correction, at the start of the acquisition.
+    measured_bq : float
+        Before the recovery correction, at the start of the acquisition.
+    recovery_coefficient : float
+        Measured over corrected activity.
     recovery_fwhm_mm : float or None
         Of the site's recovery curve; None: not corrected.
     recovery_relative_sigma : float or None
     contour_method : str
-    calibration_assessed : bool
-        Whether the filed sigma of the dose holds the calibration's part.
+    calibration_relative_sigma : float or None
+        As in the budget of the dose; None where the dose has no budget.
     """
 
     series_uid: str
@@ -46,11 +48,11 @@ class MeasuredActivity:
     voxel_volume_ml: float
     steps: tuple[CalibrationStep, ...]
     measured_bq: float
-    activity_bq: float
+    recovery_coefficient: float
     recovery_fwhm_mm: float | None
     recovery_relative_sigma: float | None
     contour_method: str
-    calibration_assessed: bool = True
+    calibration_relative_sigma: float | None
 
     @property
     def camera_key(self) -> str:
@@ -88,7 +90,7 @@ def _factors(given: MeasuredActivity) -> tuple[LedgerEntry, ...]:
     by_name = {step.name: step for step in given.steps}
     decay = _decay(given, by_name["decay_to_acquisition_start"])
     if given.stored_unit == "Bq/mL":
-        return (_voxel_volume(given), decay)
+        return (_voxel_volume(given), _calibration(given, None), decay)
     return (
         _acquired(given, by_name["count_rate"]),
         _dead_time(given, by_name.get("dead_time")),
@@ -142,18 +144,18 @@ def _dead_time(given: MeasuredActivity, step: CalibrationStep | None) -> LedgerE
     )
 
 
-def _calibration(given: MeasuredActivity, step: CalibrationStep) -> LedgerEntry:
+def _calibration(given: MeasuredActivity, step: CalibrationStep | None) -> LedgerEntry:
     return LedgerEntry(
         "calibration",
         "k",
         "multiply",
-        step.factor,
-        "Bq s/count",
+        1.0 if step is None else step.factor,
+        "1" if step is None else "Bq s/count",
         "activity as stored",
         "Bq",
-        step.source,
+        "stored in Bq/mL: calibrated by the camera" if step is None else step.source,
         f"{given.camera_key} calibration_factor_bq_s_per_count, calibration_relative_sigma",
-        relative_sigma=step.relative_sigma if given.calibration_assessed else None,
+        relative_sigma=given.calibration_relative_sigma,
     )
 
 
@@ -193,7 +195,7 @@ def _recovery(given: MeasuredActivity) -> LedgerEntry:
         "recovery",
         "R",
         "divide",
-        given.measured_bq / given.activity_bq,
+        given.recovery_coefficient,
         "1",
         "activity",
         "Bq",

@@ -34,6 +34,7 @@ class Kinetics:
 class ModelDose:
     """A region's dose from the source model.
 
+    ``electron_fraction`` and ``photon_fraction`` are the parts of the emitted energy that the region itself absorbs;
     ``volume_sensitivity`` is d ln D / d ln v: counts, recovery and mass move with the contour.
     """
 
@@ -41,8 +42,8 @@ class ModelDose:
     mass_g: float
     electron_mev: float
     photon_mev: float
-    self_electron_gy: float
-    self_photon_gy: float
+    electron_fraction: float
+    photon_fraction: float
     neighbours_gy: float
     remainder_gy: float
     energy_source: str
@@ -118,10 +119,10 @@ def _exponential(given: Kinetics) -> tuple[LedgerEntry, ...]:
     )
 
 
-def model_entries(given: ModelDose, tia_bq_s: float) -> tuple[LedgerEntry, ...]:
+def model_entries(given: ModelDose) -> tuple[LedgerEntry, ...]:
     """Return the entries from the time-integrated activity to the mean dose of the source model."""
     return (
-        _absorbed_energy(given, tia_bq_s),
+        _absorbed_energy(given),
         _energy_unit(),
         _mass(given),
         LedgerEntry(
@@ -139,29 +140,28 @@ def model_entries(given: ModelDose, tia_bq_s: float) -> tuple[LedgerEntry, ...]:
     )
 
 
-def _absorbed_energy(given: ModelDose, tia_bq_s: float) -> LedgerEntry:
-    decays_per_g = tia_bq_s * GY_G_PER_MEV / given.mass_g
-    electrons, photons = given.self_electron_gy / decays_per_g, given.self_photon_gy / decays_per_g
+def _absorbed_energy(given: ModelDose) -> LedgerEntry:
+    photons_mev = given.photon_mev * given.photon_fraction
     return LedgerEntry(
         "absorbed_energy",
         "e",
         "multiply",
-        electrons + photons,
+        given.electron_mev * given.electron_fraction + photons_mev,
         "MeV",
         "energy absorbed in the region",
         "MeV",
         f"energy per decay that stays in the region; {given.energy_source}",
         DATA,
         relative_sigma=given.s_relative_sigma,
-        parts=_energy_parts(given, electrons, photons),
+        parts=_energy_parts(given, photons_mev),
     )
 
 
-def _energy_parts(given: ModelDose, electrons_mev: float, photons_mev: float) -> tuple[LedgerEntry, ...]:
+def _energy_parts(given: ModelDose, photons_mev: float) -> tuple[LedgerEntry, ...]:
     absorbed = "electron energy absorbed"
     return (
         _energy("electron_energy", "E_e", given.electron_mev, given.energy_source),
-        _fraction("electron_fraction", "phi_e", electrons_mev / given.electron_mev, absorbed),
+        _fraction("electron_fraction", "phi_e", given.electron_fraction, absorbed),
         LedgerEntry(
             "photons_absorbed",
             "e_ph",
@@ -172,17 +172,11 @@ def _energy_parts(given: ModelDose, electrons_mev: float, photons_mev: float) ->
             "MeV",
             ENGINE,
             DATA,
-            parts=_photon_parts(given, photons_mev),
+            parts=(
+                _energy("photon_energy", "E_ph", given.photon_mev, given.energy_source),
+                _fraction("photon_fraction", "phi_ph", given.photon_fraction, "photon energy absorbed"),
+            ),
         ),
-    )
-
-
-def _photon_parts(given: ModelDose, photons_mev: float) -> tuple[LedgerEntry, ...]:
-    if given.photon_mev <= 0.0:
-        return ()
-    return (
-        _energy("photon_energy", "E_ph", given.photon_mev, given.energy_source),
-        _fraction("photon_fraction", "phi_ph", photons_mev / given.photon_mev, "photon energy absorbed"),
     )
 
 

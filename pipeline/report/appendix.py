@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Flowables = list[Any]
 
 # what the tables of the provenance show already, or what has a place of its own
-SHOWN_ELSEWHERE = frozenset({"inputs"})
+SHOWN_ELSEWHERE = frozenset({"inputs", "dose_kernel"})
 ROLES = (("physicist", "Physicist: the doses"), ("physician", "Physician: the decision"))
 
 

@@ -8,6 +8,7 @@ from pipeline.domain.provenance import content_hash
 from pipeline.report import sections, tables
 from pipeline.report.appendix import figure_section, provenance, signatures
 from pipeline.report.history import cycle_doses, organ_sums
+from pipeline.report.ledger_appendix import ledger_appendix
 from pipeline.report.paper import RunningText, build, register_fonts
 from pipeline.report.volumes import ReportVolumes
 
@@ -60,6 +61,7 @@ def write_report(
         *figure_section(document, volumes, sums),
         *provenance(document),
         *signatures(document_hash, doses[-1]),
+        *ledger_appendix(document),
     ]
     running = RunningText(
         title=f"Absorbed dose report, cycle {document['cycle']}",

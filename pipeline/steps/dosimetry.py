@@ -21,7 +21,7 @@ from pipeline.steps.marrow import MarrowInput, marrow_regions
 from pipeline.steps.plausibility import between_regions_flags, key_of, region_flags, study_flags
 from pipeline.steps.region_results import RegionResultInput, region_document
 from pipeline.steps.region_results import remainder_document as remainder_result
-from pipeline.units import BQ_PER_GBQ, PERCENT
+from pipeline.units import BQ_PER_GBQ, GY_G_PER_MEV, PERCENT
 
 if TYPE_CHECKING:
     from kernels.backend import Backend
@@ -167,23 +167,24 @@ def _region(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses,
             camera=given.camera,
             site=given.site,
             activity_gbq=given.administration.activity_bq / BQ_PER_GBQ,
-            ledger=_ledger(given, model, row, given.stored_sums[_row_of(given, kinetics)]),
+            ledger=_ledger(given, kinetics, model, row),
         )
     )
 
 
-def _ledger(given: DoseInput, model: RegionModelDoses, row: int, stored_sum: float) -> Document:
+def _ledger(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int) -> Document:
     """Return the factors of a model dose that its ledger needs beside the rest of the region's entry."""
     kernel = with_bremsstrahlung_as_photons(with_energies_of(given.point_kernel, given.nuclide))
     own_gy, photon_gy = float(model.self_gy[row]), float(model.self_photon_gy[row])
+    gy_per_mev = kinetics.estimate.tia_bq_s * GY_G_PER_MEV / float(model.mass_g[row])
     remainder_gy = float(model.remainder_electron_gy[row] + model.remainder_photon_gy[row])
     return {
         "kind": "model",
-        "stored_sum": stored_sum,
+        "stored_sum": given.stored_sums[_row_of(given, kinetics)],
         "electron_mev": kernel.electron_mev,
         "photon_mev": kernel.photon_mev,
-        "self_electron_gy": own_gy - photon_gy,
-        "self_photon_gy": photon_gy,
+        "electron_fraction": (own_gy - photon_gy) / (gy_per_mev * kernel.electron_mev),
+        "photon_fraction": photon_gy / (gy_per_mev * kernel.photon_mev),
         "neighbours_gy": float(model.mean_gy[row]) - own_gy - remainder_gy,
         "remainder_gy": remainder_gy,
     }
