@@ -180,6 +180,7 @@ def process(
         contours=contours or [],
         engine=engine.value,
         backend=backend.value,
+        out=out,
     )
     with progress("process", quiet=as_json) as announce:
         from flows.cycle import run_cycle
@@ -468,6 +469,7 @@ def phantom(
     dialect: Annotated[Dialect, typer.Option(help="How the SPECT is encoded.")] = Dialect.NM_COUNTS,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
     perfect: Annotated[bool, typer.Option("--perfect", help="No blur, noise or motion; mono-exponential.")] = False,
+    fault: Annotated[str | None, typer.Option(help="Put a fault in (docs/faults.md lists them).")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a phantom as real DICOM, with site profile, forms, contours and truth.
@@ -478,7 +480,9 @@ def phantom(
     from sample_dicom.write import write_phantom
 
     say = None if as_json else errors().print
-    made = write_phantom(out, kind=kind.value, dialect=dialect.value, seed=seed, perfect=perfect, progress=say)
+    made = write_phantom(
+        out, kind=kind.value, dialect=dialect.value, seed=seed, perfect=perfect, fault=fault, progress=say
+    )
     _emit(made, as_json, _show_plain)
 
 

@@ -33,7 +33,7 @@ name = "Phantom clinic"
 
 [camera.phantom-{dialect}]
 match = {{ Manufacturer = "{manufacturer}", ManufacturerModelName = "{model}" }}
-{factor}calibration_relative_sigma = 0.03
+{factor}{sensitivity}calibration_relative_sigma = 0.03
 calibrated_on = "2026-01-10"
 frame_duration_s = {frame_duration_s}            # one projection
 projections = {projections}                  # images of both heads together
@@ -53,7 +53,7 @@ blood_to_marrow_ratio = 1.0
 [geometry]
 frame_of_reference = "required"
 
-[kinetics]
+{acquisition}[kinetics]
 head_rule = "extrapolate"
 tail_rule = "fitted"
 relative_error = 0.05
@@ -82,10 +82,20 @@ administered_at = "{administered_at}"   # start of the infusion
 """
 
 
-def write_site(path: Path, *, dialect: str, factor_bq_s_per_count: float, recovery: tuple[float, float] | None) -> None:
+def write_site(
+    path: Path,
+    *,
+    dialect: str,
+    factor_bq_s_per_count: float,
+    sensitivity_cps_per_mbq: float,
+    recovery: tuple[float, float] | None,
+    planned_scans_h: Sequence[float],
+) -> None:
     """Write ``site.toml`` for the camera of one dialect."""
     counts = dialect == "nm-counts"
     factor = f"calibration_factor_bq_s_per_count = {factor_bq_s_per_count}\n" if counts else ""
+    sensitivity = f"sensitivity_cps_per_mbq = {sensitivity_cps_per_mbq}        # one head, planar\n" if counts else ""
+    acquisition = f"[acquisition]\nplanned_scans_h = {list(planned_scans_h)}\n\n" if planned_scans_h else ""
     curve = '"none"'
     if recovery is not None:
         curve = f'{{ model = "logistic", b_ml = {recovery[0]}, c = {recovery[1]}, relative_sigma = 0.05 }}'
@@ -94,6 +104,8 @@ def write_site(path: Path, *, dialect: str, factor_bq_s_per_count: float, recove
         manufacturer=MANUFACTURER,
         model=MODEL_OF_DIALECT[dialect],
         factor=factor,
+        sensitivity=sensitivity,
+        acquisition=acquisition,
         frame_duration_s=FRAME_DURATION_S,
         projections=PROJECTIONS,
         decay_reference="acquisition_start" if dialect == "pet-bqml" else "none",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,6 +12,17 @@ from pipeline.errors import require
 from pipeline.units import BQ_PER_MBQ, SECONDS_PER_HOUR
 from sample_dicom import documents, scanner
 from sample_dicom.calibration import write_calibration_form
+from sample_dicom.faults import (
+    NONE,
+    Fault,
+    clock_shift,
+    fault_of,
+    other_patient,
+    sides_swapped,
+    stored_with_fault,
+    upper_half,
+    with_fault,
+)
 from sample_dicom.headers import Visit
 from sample_dicom.phantoms import phantom_of
 from sample_dicom.plan import CYCLE_INTERVAL, FIRST_CYCLE, by_label, digits, drawing_grid, motion_of, plan_of
@@ -42,6 +55,7 @@ def write_phantom(
     seed: int = 1,
     perfect: bool = False,
     cycles: int = 2,
+    fault: str | Fault | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Write a phantom into ``out``.
@@ -59,6 +73,8 @@ def write_phantom(
         No blur, noise or motion, mono-exponential kinetics, regions of whole SPECT voxels.
     cycles : int
         The test phantoms have one, whatever is asked.
+    fault : str or Fault, optional
+        What goes wrong in the clinic: a name of ``sample_dicom.faults.FAULTS`` (kind patient only).
     progress : callable, optional
         Told what is being written.
 
@@ -73,27 +89,31 @@ def write_phantom(
         ``PHANTOM_UNKNOWN`` for a kind, dialect, seed or number of cycles that does not exist.
     """
     _require_known(kind, dialect, seed, cycles)
+    wrong = fault if isinstance(fault, Fault) else fault_of(fault, kind)
     tell = progress or (lambda _: None)
     phantom = phantom_of(kind, seed, perfect=perfect)
     plan = plan_of(
         phantom, kind=kind, dialect=dialect, seed=seed, perfect=perfect, cycles=cycles if kind == "patient" else 1
     )
-    write_acquisitions(out, plan, tell)
+    plan = with_fault(plan, wrong)
+    write_acquisitions(out, plan, tell, wrong)
     tell("truth by deposit sampling")
     document = truth_document(plan)
     documents.write_json(out / "truth.json", document)
-    _write_site_and_course(out, plan)
+    _write_site_and_course(out, plan, wrong)
     return document
 
 
-def write_acquisitions(out: Path, plan: Plan, tell: Callable[[str], None]) -> None:
+def write_acquisitions(out: Path, plan: Plan, tell: Callable[[str], None], wrong: Fault = NONE) -> None:
     """Write images and forms of every cycle; for the test phantoms the calibration form too."""
     out.mkdir(parents=True, exist_ok=True)
     for cycle in plan.cycles:
         for number, start in enumerate(cycle.starts, start=1):
+            if wrong.lost and number == wrong.time_point:
+                continue
             tell(f"cycle {cycle.number}, time point {number} at {start.isoformat()}")
-            _write_time_point(out / f"cycle-{cycle.number}" / f"tp-{number}", plan, cycle, number)
-        _write_forms(out / f"cycle-{cycle.number}", plan, cycle)
+            _write_time_point(out / f"cycle-{cycle.number}" / f"tp-{number}", plan, cycle, number, wrong)
+        _write_forms(out / f"cycle-{cycle.number}", plan, cycle, wrong)
         if plan.kind != "patient":
             write_calibration_form(out / "calibration.toml", plan, cycle)
 
@@ -123,7 +143,7 @@ def _visit(plan: Plan, cycle: Cycle, number: int) -> Visit:
     )
 
 
-def _write_time_point(folder: Path, plan: Plan, cycle: Cycle, number: int) -> None:
+def _write_time_point(folder: Path, plan: Plan, cycle: Cycle, number: int, wrong: Fault) -> None:
     """Scan and store one time point."""
     start = cycle.delay_s(cycle.starts[number - 1])
     activity = by_label(cycle.curves, lambda c: digits(c.mean(start, start + scanner.ACQUISITION_S)))
@@ -133,11 +153,20 @@ def _write_time_point(folder: Path, plan: Plan, cycle: Cycle, number: int) -> No
         labels = draw(plan.phantom.scene, plan.drawing_grid, motion)
     rng = np.random.default_rng([plan.seed, 7, cycle.number, number])
     visit = _visit(plan, cycle, number)
-    image = _spect_image(plan, cycle, labels, activity, rng)
-    write_spect(folder / "spect", visit, image, plan.dialect)
-    grid, drawn = _on_ct_grid(plan, labels, motion)
+    image = _spect_image(plan, cycle, labels, activity, rng, wrong.fwhm_mm)
+    hit = number == wrong.time_point
+    image = stored_with_fault(image, wrong, start, hit=hit)
+    write_spect(folder / "spect", _clocked(visit, clock_shift(wrong, number, spect=True)), image, plan.dialect)
+    grid, drawn = _on_ct_grid(plan, other_patient(plan, motion) if wrong.other_ct and hit else labels, motion)
     density = plan.phantom.scene.density_by_label
-    write_ct(folder / "ct", visit, grid, scanner.hounsfield(drawn, density, None if plan.perfect else rng))
+    hu = scanner.hounsfield(drawn, density, None if plan.perfect else rng)
+    if wrong.half_ct and hit:
+        grid, hu = upper_half(grid), hu[hu.shape[0] // 2 :]
+    write_ct(folder / "ct", _clocked(visit, clock_shift(wrong, number, spect=False)), grid, hu)
+
+
+def _clocked(visit: Visit, ahead: timedelta) -> Visit:
+    return replace(visit, acquisition_start=visit.acquisition_start + ahead)
 
 
 def _on_ct_grid(plan: Plan, labels: Labels, motion: Motion) -> tuple[Grid, Labels]:
@@ -150,10 +179,15 @@ def _on_ct_grid(plan: Plan, labels: Labels, motion: Motion) -> tuple[Grid, Label
 
 
 def _spect_image(
-    plan: Plan, cycle: Cycle, labels: Labels, activity_bq: NDArray[np.float64], rng: np.random.Generator
+    plan: Plan,
+    cycle: Cycle,
+    labels: Labels,
+    activity_bq: NDArray[np.float64],
+    rng: np.random.Generator,
+    fwhm_mm: float,
 ) -> SpectImage:
     """Form the SPECT image: blur, average, noise."""
-    fwhm = 0.0 if plan.perfect else scanner.FWHM_MM
+    fwhm = 0.0 if plan.perfect else fwhm_mm
     voxel_bq = scanner.voxel_activity(
         labels, activity_bq, spacing_mm=plan.drawing_mm, factor=plan.model_factor, fwhm_mm=fwhm
     )
@@ -175,7 +209,7 @@ def _reference_bq(plan: Plan, cycle: Cycle) -> float:
     return cycle.curves[label].at(cycle.delay_s(cycle.starts[0])) * plan.phantom.spect_mm**3 / volume_mm3
 
 
-def _write_forms(folder: Path, plan: Plan, cycle: Cycle) -> None:
+def _write_forms(folder: Path, plan: Plan, cycle: Cycle, wrong: Fault) -> None:
     """Cycle form, blood samples and contours of one cycle."""
     documents.write_cycle_form(
         folder / "cycle.toml",
@@ -183,7 +217,7 @@ def _write_forms(folder: Path, plan: Plan, cycle: Cycle) -> None:
         cycle=cycle.number,
         activity_bq=cycle.administered_bq,
         residual_bq=RESIDUAL_BQ,
-        administered_at=cycle.administered_at,
+        administered_at=cycle.administered_at + timedelta(days=wrong.days),
         person=(plan.phantom.weight_kg, plan.phantom.height_cm, plan.phantom.sex),
     )
     rng = np.random.default_rng([plan.seed, 8, cycle.number])
@@ -191,18 +225,20 @@ def _write_forms(folder: Path, plan: Plan, cycle: Cycle) -> None:
     times = BLOOD_SAMPLES_H if cycle.blood.terms else ()
     samples = [(h, cycle.blood.at(h * SECONDS_PER_HOUR) * (1.0 + sigma * float(rng.standard_normal()))) for h in times]
     documents.write_blood(folder / "blood.csv", samples)
-    documents.write_contours(
-        folder, region_labels(plan.phantom.scene, plan.labels), plan.drawing_grid, plan.phantom.scene.regions
-    )
+    regions = plan.phantom.scene.regions
+    named = sides_swapped(regions) if wrong.sides_swapped else regions
+    documents.write_contours(folder, region_labels(plan.phantom.scene, plan.labels), plan.drawing_grid, named)
 
 
-def _write_site_and_course(out: Path, plan: Plan) -> None:
+def _write_site_and_course(out: Path, plan: Plan, wrong: Fault) -> None:
     recovery = None if plan.perfect else recovery_curve(scanner.FWHM_MM, plan.phantom.spect_mm)
     documents.write_site(
         out / "site.toml",
         dialect=plan.dialect,
-        factor_bq_s_per_count=plan.factor_bq_s_per_count,
+        factor_bq_s_per_count=plan.factor_bq_s_per_count * wrong.factor,
+        sensitivity_cps_per_mbq=float(f"{BQ_PER_MBQ / plan.factor_bq_s_per_count:.3g}"),
         recovery=recovery,
+        planned_scans_h=plan.phantom.delays_h if plan.kind == "patient" else (),
     )
     dates = [(FIRST_CYCLE + n * CYCLE_INTERVAL).date() for n in range(len(plan.cycles) + 1)]
     documents.write_labs(out / "labs.csv", dates, plan.seed)
