@@ -34,9 +34,12 @@ FIT_MARGIN_MM: Final = 15.0
 START_FWHM_MM: Final = 12.0
 FWHM_RANGE_MM: Final = (1.0, 40.0)
 MOST_TILT_DEGREES: Final = 15.0
-# The fitted contrast of the spheres must stand this far above the misfit, or nothing was found (project choice).
-LEAST_CONTRAST_TO_MISFIT: Final = 4.0
+# Share of the variance about the spheres that the model must explain (project choice): a right ring explains 99 % in a
+# scan of usual noise and 92 % with 50 % noise in each voxel; rings with large spheres exchanged explain 81 to 89 %.
+LEAST_EXPLAINED: Final = 0.9
 STARTS_FITTED: Final = 2
+# A right ring takes some 40 (8 for each step); a wrong one may wander and is refused by what it explains.
+MOST_EVALUATIONS: Final = 200
 SUBSAMPLES: Final = 8
 FEWEST_PLACES, MOST_PLACES = 8, 40
 
@@ -119,12 +122,13 @@ def find_spheres(
     starts = _starts(_hottest(image, points_mm, grid.spacing_mm, float(diameters.max())), diameters, circle_radius_mm)
     if not starts:
         raise _not_found("no two hot places as far apart as the largest spheres", where)
-    ranked = sorted(starts, key=lambda ring: _Problem(image, points_mm, ring).solved(ring, START_FWHM_MM)[2])
-    fits = [_fitted(_Problem(image, points_mm, ring)) for ring in ranked[:STARTS_FITTED]]
-    best = min(fits, key=lambda fit: fit.misfit)
-    if best.contrast < LEAST_CONTRAST_TO_MISFIT * best.misfit or best.ring.tilt_degrees > MOST_TILT_DEGREES:
+    problems = [_Problem(image, points_mm, ring) for ring in starts]
+    ranked = sorted(problems, key=lambda problem: -problem.explained(problem.solved(problem.start, START_FWHM_MM)[1]))
+    fits = [_fitted(problem) for problem in ranked[:STARTS_FITTED]]
+    best = max(fits, key=lambda fit: fit.explained)
+    if best.explained < LEAST_EXPLAINED or best.contrast <= 0.0 or best.ring.tilt_degrees > MOST_TILT_DEGREES:
         found = (
-            f"a contrast of {best.contrast:.3g} over a misfit of {best.misfit:.3g}, {best.ring.tilt_degrees:.0f} deg"
+            f"a ring that explains {best.explained:.0%} of what is seen, tilted by {best.ring.tilt_degrees:.0f} degrees"
         )
         raise _not_found(found, where)
     return Spheres(diameters, best.ring.centres_mm(), best.fwhm_mm)
@@ -162,7 +166,7 @@ class _Fit:
     ring: _Ring
     fwhm_mm: float
     contrast: float
-    misfit: float
+    explained: float
 
 
 def _hottest(
@@ -207,8 +211,8 @@ class _Problem:
         self._points_mm, self._seen = points_mm[near], image[near]
         self._of_sphere = [np.flatnonzero(mask[near]) for mask in about]
 
-    def solved(self, ring: _Ring, fwhm_mm: float) -> tuple[float, NDArray[np.float64], float]:
-        """Return contrast, residual and its root mean square for the best contrast and background."""
+    def solved(self, ring: _Ring, fwhm_mm: float) -> tuple[float, NDArray[np.float64]]:
+        """Return contrast and residual for the best contrast and background."""
         sigma, spheres = fwhm_mm / FWHM_PER_SIGMA, np.zeros(self._seen.size)
         # Beyond its own voxels a sphere's blur is below 1 % of it.
         for centre, radius, own in zip(ring.centres_mm(), ring.diameter_mm / 2.0, self._of_sphere, strict=True):
@@ -216,8 +220,11 @@ class _Problem:
             spheres[own] += blurred_sphere(distance_mm, float(radius), sigma)
         centred, rest = spheres - spheres.mean(), self._seen - self._seen.mean()
         contrast = float(centred @ rest / max(float(centred @ centred), 1e-300))
-        residual = contrast * centred - rest
-        return contrast, residual, float(np.sqrt(np.mean(residual**2)))
+        return contrast, contrast * centred - rest
+
+    def explained(self, residual: NDArray[np.float64]) -> float:
+        """Return the share of the variance that is not in the residual."""
+        return 1.0 - float(residual.var()) / max(float(self._seen.var()), 1e-300)
 
     def moved(self, change: NDArray[np.float64]) -> _Ring:
         """Return the starting ring, shifted (mm) and turned (rad, about its own middle)."""
@@ -227,19 +234,21 @@ class _Problem:
 
 
 def _fitted(problem: _Problem) -> _Fit:
+    """Move (mm), turn (rad) and blur (log mm) from the start; Levenberg and Marquardt."""
+    scale = np.array([5.0] * 3 + [0.1] * 3 + [0.3])
+    narrowest, widest = (math.log(limit) for limit in FWHM_RANGE_MM)
+
+    def width_mm(change: NDArray[np.float64]) -> float:
+        return math.exp(min(max(float(change[6]), narrowest), widest))
+
+    def misfit(change: NDArray[np.float64]) -> NDArray[np.float64]:
+        return problem.solved(problem.moved(change), width_mm(change))[1]
+
     start = np.array([0.0] * 6 + [math.log(START_FWHM_MM)])
-    limits = np.array([20.0] * 3 + [0.5] * 3 + [math.log(FWHM_RANGE_MM[1] / START_FWHM_MM)])
-    low = np.where(np.arange(7) == 6, math.log(FWHM_RANGE_MM[0]), start - limits)
-
-    def residual(change: NDArray[np.float64]) -> NDArray[np.float64]:
-        return problem.solved(problem.moved(change), math.exp(change[6]))[1]
-
-    found = least_squares(
-        residual, start, bounds=(low, start + limits), x_scale=[5.0] * 3 + [0.1] * 3 + [0.3], xtol=1e-5
-    )
-    ring, fwhm_mm = problem.moved(found.x), float(math.exp(found.x[6]))
-    contrast, _, misfit = problem.solved(ring, fwhm_mm)
-    return _Fit(ring, fwhm_mm, contrast, misfit)
+    found = least_squares(misfit, start, method="lm", x_scale=scale, ftol=1e-6, xtol=1e-5, max_nfev=MOST_EVALUATIONS).x
+    ring, fwhm_mm = problem.moved(found), width_mm(found)
+    contrast, residual = problem.solved(ring, fwhm_mm)
+    return _Fit(ring, fwhm_mm, contrast, problem.explained(residual))
 
 
 def sphere_fraction(grid: Grid, centre_mm: NDArray[np.float64], diameter_mm: float) -> tuple[Box, NDArray[np.float64]]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.patches import Circle
 
 from pipeline.report import style
+from pipeline.report.text import with_sigma
 from pipeline.units import BQ_PER_GBQ, PERCENT
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 ROW_INCH, TITLE_INCH = 2.15, 0.3
 VOLUMES_ML = np.geomspace(0.3, 300.0, 200)
-CPS_PER_KCPS = 1000.0
+CPS_PER_KCPS, US_PER_S = 1000.0, 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +162,11 @@ def _draw_recovery_residuals(axes: Axes, recovery: Mapping[str, Any]) -> None:
     axes.set_title("Residuals of the recovery curve")
 
 
+def microseconds(dead_time: Mapping[str, Any]) -> str:
+    """Return a measured dead time with its sigma in microseconds."""
+    return with_sigma(dead_time["dead_time_s"] * US_PER_S, dead_time["dead_time_sigma_s"] * US_PER_S)
+
+
 def _draw_dead_time(axes: Axes, dead_time: Mapping[str, Any]) -> None:
     scans = dead_time["scans"]
     true = np.array([scan["true_rate_per_s"] for scan in scans])
@@ -172,7 +178,7 @@ def _draw_dead_time(axes: Axes, dead_time: Mapping[str, Any]) -> None:
     axes.plot(true / CPS_PER_KCPS, observed / CPS_PER_KCPS, "o", markersize=4.0, color=style.INK)
     axes.set_xlabel("true rate per head, 1000 counts/s")
     axes.set_ylabel("observed, 1000 counts/s")
-    axes.set_title(f"Dead time {dead_time['dead_time_s'] * 1e6:.3g} ± {dead_time['dead_time_sigma_s'] * 1e6:.1g} µs")
+    axes.set_title(f"Dead time {microseconds(dead_time)} µs (dashed: none)")
 
 
 def _draw_dead_time_residuals(axes: Axes, dead_time: Mapping[str, Any]) -> None:

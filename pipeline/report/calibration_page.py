@@ -8,7 +8,7 @@ from reportlab.platypus import KeepTogether
 
 from pipeline.domain.provenance import content_hash
 from pipeline.report import style
-from pipeline.report.calibration_figure import PageSlice, calibration_figure
+from pipeline.report.calibration_figure import PageSlice, calibration_figure, microseconds
 from pipeline.report.paper import (
     Column,
     RunningText,
@@ -23,7 +23,7 @@ from pipeline.report.paper import (
     table,
     titled,
 )
-from pipeline.report.text import DASH, fixed, percent, significant
+from pipeline.report.text import DASH, fixed, percent, significant, with_sigma
 from pipeline.units import BQ_PER_MBQ, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -102,14 +102,14 @@ def _sensitivity_text(sensitivity: Mapping[str, Any] | None) -> str:
         return "image in Bq/mL"
     published = sensitivity["published_cps_per_mbq_per_head"]
     known = f"; published {published[0]:g} to {published[1]:g} ({sensitivity['collimator']})" if published else ""
-    value, sigma = sensitivity["cps_per_mbq_per_head"], sensitivity["cps_per_mbq_per_head_sigma"]
-    return f"{value:.3f} ± {sigma:.2g} counts/s per MBq{known}"
+    value = with_sigma(sensitivity["cps_per_mbq_per_head"], sensitivity["cps_per_mbq_per_head_sigma"])
+    return f"{value} counts/s per MBq{known}"
 
 
 def _dead_time_text(dead_time: Mapping[str, Any]) -> str:
     if not dead_time["measured"]:
         return f"{dead_time['dead_time_s']:g} s, as stated"
-    return f"({dead_time['dead_time_s'] * 1e6:.3f} ± {dead_time['dead_time_sigma_s'] * 1e6:.2g}) µs"
+    return f"{microseconds(dead_time)} µs"
 
 
 def _decay_text(decay: Mapping[str, Any]) -> str:
