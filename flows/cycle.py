@@ -18,6 +18,7 @@ from flows.orphans import end_orphaned_servers  # noqa: E402
 from flows.walk import walk  # noqa: E402
 from pipeline.domain.provenance import content_hash  # noqa: E402
 from pipeline.errors import PrrtError  # noqa: E402
+from pipeline.steps.outputs import exclusive  # noqa: E402
 from pipeline.steps.run_step import run_step  # noqa: E402
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def work_folder(out: str) -> Path:
 def run_cycle(request: Document, *, records: str, out: Path, announce: Callable[[str, int], None]) -> Document:
     """Run the flow; results are kept under ``<out>/.work``, so that the same call resumes after an interruption."""
     end_orphaned_servers(os.environ["PREFECT_HOME"])
-    with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str(work_folder(str(out)) / "results")}):
+    work = work_folder(str(out))
+    with exclusive(work), temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str(work / "results")}):
         filed: Document = cycle_flow(request, records, str(out.resolve()), announce)
         return filed

@@ -57,6 +57,7 @@ def _process_and_sign(patient: Path, out: Path, url: str, cycle: int) -> Documen
         contours=[],
         engine="convolution",
         backend="auto",
+        out=out / f"cycle-{cycle}",
     )
     with progress(f"cycle {cycle}", quiet=False) as announce:
         filed = run_cycle(request, records=url, out=out / f"cycle-{cycle}", announce=announce)

@@ -63,6 +63,6 @@ def walk(request: Document, records: str, out: str, execute: Execute, announce: 
     sources = {"study": study, "activities": activities, "segmented": segmented, "integrated": integrated}
     dosed = run("dose", sources)
     parts = sources | {"aligned": aligned, "dosed": dosed}
-    filed = run("file", parts | {"records": records})
+    filed = run("file", parts | {"records": records, "out": out})
     run("report", parts | {"records": records, "filed": filed, "out": out})
     return filed

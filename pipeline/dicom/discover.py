@@ -192,7 +192,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 def _quick(path: Path) -> FileHeader | None:
     """Read what grouping needs; None for a file that is not DICOM."""
     try:
-        if not _looks_like_dicom(path):
+        if not looks_like_dicom(path):
             return None
         with path.open("rb") as stream:
             header = pydicom.dcmread(stream, specific_tags=_TAGS, stop_before_pixels=True, force=True)
@@ -206,7 +206,8 @@ def _quick(path: Path) -> FileHeader | None:
     return FileHeader(path, header, pixels_at_byte, size_bytes)
 
 
-def _looks_like_dicom(path: Path) -> bool:
+def looks_like_dicom(path: Path) -> bool:
+    """Tell whether a file promises to be DICOM, by its first bytes or its name."""
     with path.open("rb") as stream:
         start = stream.read(132)
     magic = start[128:132] == b"DICM"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import re
+from typing import TYPE_CHECKING, Any, get_args
+from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
 from pipeline.domain.geometry import Grid
-from pipeline.domain.regions import Region, Segmentation
+from pipeline.domain.regions import Region, RegionKind, Segmentation
 from pipeline.errors import RefusalError, require
 
 if TYPE_CHECKING:
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+SIDED = frozenset({"kidney"})
+# Names the product gives a meaning to. Others are welcome, but not as a misspelling of one of these: a `kidney_right`
+# would fall out of the rules unnoticed.
+MEANT = re.compile(r"kidney|liver|liver_with_lesions|spleen|marrow|aorta|lesion-\d+")
+MISTAKABLE = re.compile(r"kidney|liver|spleen|marrow|aorta|lesion", re.IGNORECASE)
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # NIfTI arrays are indexed (column, row, slice), ours (slice, row, column).
 _REVERSED_INDEX = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
@@ -77,8 +85,8 @@ def write_volume(path: Path, values: NDArray[Any], grid: Grid) -> None:
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)
     image.header.set_xyzt_units("mm", "sec")
-    # A time stamp in the gzip header would make equal volumes differ; nibabel writes none for .nii.gz by name only.
-    partial = path.with_name(f".part-{path.name}")
+    # A name of its own for each writer: two runs into one folder must not mix their bytes.
+    partial = path.with_name(f".part-{os.getpid()}-{uuid4().hex}-{path.name}")
     nib.save(image, partial)
     partial.replace(path)
 
@@ -147,14 +155,7 @@ def _regions_from(path: Path) -> tuple[Region, ...]:
     try:
         described: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return tuple(
-            Region(
-                label=int(label),
-                name=str(entry["name"]),
-                laterality=entry.get("laterality"),
-                kind=entry["kind"],
-                method="contours-file",
-                host=entry.get("host"),
-            )
+            _region(int(label), entry, path.name)
             for label, entry in sorted(described.items(), key=lambda item: int(item[0]))
         )
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -165,3 +166,20 @@ def _regions_from(path: Path) -> tuple[Region, ...]:
             do="write contours.json beside the label map",
             where=path.name,
         ) from error
+
+
+def _region(label: int, entry: dict[str, Any], where: str) -> Region:
+    """Return one described region; a misspelt organ or side must not silently fall out of the rules."""
+    name, side, kind = str(entry["name"]), entry.get("laterality"), str(entry["kind"])
+    clear = MEANT.fullmatch(name) is not None or MISTAKABLE.search(name) is None
+    sided = side in {"left", "right"} if name in SIDED else side in {"left", "right", None}
+    require(
+        bool(name) and clear and sided and kind in get_args(RegionKind),
+        "CONTOURS_INVALID",
+        found=f"label {label}: name {name!r}, laterality {side!r}, kind {kind!r}",
+        needed="kidney (with laterality left or right), liver, spleen, marrow, aorta, lesion-N or another name; "
+        f"kind {', '.join(get_args(RegionKind))}",
+        do="correct contours.json",
+        where=where,
+    )
+    return Region(label, name, side, entry["kind"], method="contours-file", host=entry.get("host"))

@@ -128,7 +128,12 @@ def _projections(spect: SpectImage, camera: CameraProfile) -> int | None:
         do="check the acquisition protocol; give the camera a second section if there are two protocols",
         where=spect.series_uid,
     )
-    return stated if stated is not None else header
+    if stated is not None or views is None:
+        return stated
+    # The header counts the views of one head. Without the number of heads the counts cannot become a rate: one head
+    # instead of two doubles every activity.
+    heads = spect.heads or camera.heads
+    return views * heads if heads else None
 
 
 def _require_calibrated(spect: SpectImage, camera: CameraProfile) -> None:
@@ -145,7 +150,7 @@ def _require_calibrated(spect: SpectImage, camera: CameraProfile) -> None:
         "FRAME_TIMING_MISSING",
         found=f"frame duration {camera.frame_duration_s} s, projections {camera.projections}",
         needed="duration and number of the projections the counts were summed over",
-        do="set frame_duration_s and projections of the camera in the site profile",
+        do="set frame_duration_s and projections (or heads) of the camera in the site profile",
         where=spect.series_uid,
     )
 

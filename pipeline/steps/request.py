@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.dicom.discover import looks_like_dicom
 from pipeline.domain.provenance import content_hash
 from pipeline.errors import RefusalError, require
 from pipeline.files.code_version import code_version
@@ -25,6 +28,7 @@ def request_document(
     contours: Sequence[Path],
     engine: str,
     backend: str,
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Return the request as JSON; refuse at once what can be known to fail.
 
@@ -36,7 +40,7 @@ def request_document(
     Raises
     ------
     RefusalError
-        ``PATH_MISSING``, ``CYCLE_FORM_MISSING``, ``ENGINE_UNAVAILABLE``, ``BACKEND_UNAVAILABLE``.
+        ``PATH_MISSING``, ``CYCLE_FORM_MISSING``, ``OUT_INSIDE_STUDY``, ``ENGINE_UNAVAILABLE``, ``BACKEND_UNAVAILABLE``.
     """
     engine_or_refuse(engine)
     backend_or_refuse(backend)
@@ -60,6 +64,14 @@ def request_document(
             do="check the path",
             where=str(path),
         )
+    require(
+        out is None or not any(out.resolve().is_relative_to(path.resolve()) for path in studies),
+        "OUT_INSIDE_STUDY",
+        found="the output folder inside a study's folder",
+        needed="a folder of its own: what a run writes must not become its next run's input",
+        do="choose another --out",
+        where=str(out),
+    )
     return {
         "studies": [str(path.resolve()) for path in studies],
         "site": str(site.resolve()),
@@ -68,7 +80,10 @@ def request_document(
         "contours": [str(path.resolve()) for path in with_sidecars],
         "engine": engine,
         "backend": backend,
-        "fingerprint": content_hash({name: _content(paths) for name, paths in given.items()}),
+        "fingerprint": content_hash(
+            {name: _content(given[name]) for name in ("studies", "contours", "blood")}
+            | {"site": _meaning(site), "cycle_form": _meaning(cycle_form)}
+        ),
         "code_version": code_version(),
     }
 
@@ -81,6 +96,22 @@ def _sidecars(contours: Sequence[Path]) -> list[Path]:
 
 
 def _content(paths: Iterable[Path]) -> list[str]:
-    """Return the sorted SHA-256 of every file: the same files under other names are the same input."""
-    files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()}
+    """Return the sorted SHA-256 of every file: the same files under other names are the same input.
+
+    In a folder only DICOM counts: a note or a thumbnail beside it does not make another input.
+    """
+    files = {file for path in paths for file in (_dicom_below(path) if path.is_dir() else [path])}
     return sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+
+
+def _dicom_below(folder: Path) -> Iterable[Path]:
+    return (file for file in folder.rglob("*") if file.is_file() and looks_like_dicom(file))
+
+
+def _meaning(path: Path) -> str:
+    """Return the hash of a TOML file's content: comments and layout do not count."""
+    try:
+        return content_hash(json.loads(json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), default=str)))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        # Refused with its reason when it is read.
+        return hashlib.sha256(path.read_bytes()).hexdigest()

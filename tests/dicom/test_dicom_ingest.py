@@ -13,6 +13,7 @@ from refusals import refusal_of
 
 from pipeline.domain.therapy import Administration
 from pipeline.files.forms import CycleForm
+from pipeline.steps.camera import camera_for
 from pipeline.steps.ingest import ingest
 
 
@@ -42,6 +43,14 @@ def test_duration_follows_from_frames_projections_and_heads(tmp_path):
     study = ingest([tmp_path], site(heads=1), form())
     assert study.time_points[0].timing.acquisition_duration_s == 3600.0
     assert not study.time_points[0].spect.notes
+
+
+def test_views_per_head_become_projections_of_all_heads(tmp_path):
+    """60 views of a header that lost its heads: 120 projections with two heads of the site; without, it is refused."""
+    pair(tmp_path, rotation={"NumberOfFramesInRotation": 60})
+    point = ingest([tmp_path], site(projections=None, heads=2), form()).time_points[0]
+    assert camera_for(point.spect, site(projections=None, heads=2)).projections == 120
+    assert refusal_of(lambda: ingest([tmp_path], site(projections=None), form())).code == "FRAME_TIMING_MISSING"
 
 
 def test_duration_of_a_pet_object_is_its_own(tmp_path):
