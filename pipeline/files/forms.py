@@ -185,6 +185,7 @@ def load_event(path: Path) -> dict[str, Any]:
         "worst_haematological_grade": table.whole("worst_haematological_grade", None, least=0, most=5),
         "planned_activity_gbq": table.number("planned_activity_gbq", None, above=0.0, most=15.0),
         "asymmetry_acknowledged": _cycles(table, "asymmetry_acknowledged"),
+        "filed_in_error": _cycles(table, "filed_in_error"),
     }
     table.finish()
     said = {name: value for name, value in given.items() if value is not None}

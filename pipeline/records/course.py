@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A number is missing in the row of cycles: something was given, or filed under the wrong number (row 3).
 GAP_FAULT: Final = "DATA_INVALID_CYCLES"
+# A filed cycle is stated to be another one's, and the corrected result is not filed yet.
+ERROR_FAULT: Final = "DATA_INVALID_FILED_IN_ERROR"
 _NONE: Final = FiledDose(0.0, 0.0, 0.0)
 
 
@@ -54,8 +56,13 @@ def course_from_record(
         worst_haematological_grade=_worst_grade(labs, on, stated),
         salvage=stated.salvage,
         flags=stated.flags,
-        data_faults=(GAP_FAULT,) if set(cycles) != set(range(1, len(cycles) + 1)) else (),
+        data_faults=_faults(record, set(cycles)),
     )
+
+
+def _faults(record: PatientRecord, cycles: set[int]) -> tuple[str, ...]:
+    gap = cycles != set(range(1, len(cycles) + 1))
+    return (*([GAP_FAULT] if gap else []), *([ERROR_FAULT] if record.filed_in_error else []))
 
 
 def statements_of(record: PatientRecord, on: date) -> Statements:

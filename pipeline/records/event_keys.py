@@ -20,6 +20,8 @@ SALVAGE: Final = frozenset(f.name for f in fields(SalvageStatus))
 POINTS: Final = frozenset({"liver", "bone", "lymph_nodes", "peritoneal_pleural"})
 IMPUTED: Final = frozenset({"cycle", "kidney_gy", "kidney_sigma_gy", "marrow_gy", "marrow_sigma_gy", "marrow_method"})
 GIVEN: Final = frozenset({"cycle", "given_on", "activity_gbq"})
+# What somebody must answer for by name and with a reason.
+SIGNED: Final = frozenset({"imputed", "filed_in_error"})
 HEAD: Final = frozenset({"date", "by", "reason"})
 
 
@@ -36,7 +38,8 @@ def check_event(content: Mapping[str, Any], where: str) -> None:
         _require(check(value), name, value, needed, where)
     _require(bool(content.keys() - HEAD), "the event", "date, by and reason alone", "a statement", where)
     signed = bool(content.get("by")) and bool(content.get("reason"))
-    _require("imputed" not in content or signed, "imputed", "no by or no reason", "who answers for it, and why", where)
+    for name in sorted(SIGNED & content.keys()):
+        _require(signed, name, "no by or no reason", "who answers for it, and why", where)
 
 
 def _require(usable: bool, name: str, value: object, needed: str, where: str) -> None:
@@ -130,6 +133,7 @@ STATEMENTS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "worst_haematological_grade": (_is_grade, "a grade from 0 to 5"),
     "planned_activity_gbq": (_is_positive, "an activity in GBq"),
     "asymmetry_acknowledged": (_are_cycles, "a list of cycles"),
+    "filed_in_error": (_are_cycles, "a list of cycles"),
     "imputed": (_are_imputed, "a list of {cycle, kidney_gy, marrow_gy, marrow_method, ..._sigma_gy}"),
     "given_cycles": (_are_given, "a list of {cycle, given_on, activity_gbq}"),
 }

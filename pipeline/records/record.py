@@ -90,6 +90,17 @@ class PatientRecord:
         newest = {version.cycle: version for version in self.versions}
         return tuple(newest[cycle] for cycle in sorted(newest))
 
+    @property
+    def filed_in_error(self) -> frozenset[int]:
+        """Cycles whose newest version is older than an event which says that it was filed in error."""
+        recorded_at = {version.cycle: version.recorded_at for version in self.latest_versions}
+        return frozenset(
+            cycle
+            for event in self.in_force("event")
+            for cycle in event.content.get("filed_in_error", ())
+            if cycle in recorded_at and event.recorded_at > recorded_at[cycle]
+        )
+
     def in_force(self, kind: EntryKind) -> tuple[Entry, ...]:
         """Return the entries of a kind that no other entry corrects."""
         return tuple(e for e in self.entries if e.kind == kind and e.superseded_by is None)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
@@ -23,13 +24,15 @@ from sqlalchemy import (
 )
 
 # The newest migration; a test compares it with the migrations that are shipped.
-REVISION: Final = "r0001"
+REVISION: Final = "r0002"
 # Not Alembic's default name, so that a database shared with another program (Prefect, say) is no trouble.
 VERSION_TABLE: Final = "prrt_schema_version"
 
 HASH_LENGTH: Final = 64
 TIME_LENGTH: Final = 32
 KEY_LENGTH: Final = 200
+# DICOM PS3.5, value representation UI.
+UID_LENGTH: Final = 64
 
 metadata = MetaData(
     naming_convention={
@@ -69,6 +72,25 @@ cycle_version = Table(
     PrimaryKeyConstraint("patient_key", "cycle", "version"),
     UniqueConstraint("patient_key", "cycle", "idempotency_key"),
     CheckConstraint("cycle >= 1 AND version >= 1", name="counted_from_one"),
+)
+
+# The series a version was made from, as its document says: an index for conflicts, nothing that the document lacks.
+cycle_input = Table(
+    "cycle_input",
+    metadata,
+    Column("patient_key", String(KEY_LENGTH), nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("series_uid", String(UID_LENGTH)),
+    Column("sha256", String(HASH_LENGTH)),
+    PrimaryKeyConstraint("patient_key", "cycle", "version", "position"),
+    ForeignKeyConstraint(
+        ["patient_key", "cycle", "version"],
+        ["cycle_version.patient_key", "cycle_version.cycle", "cycle_version.version"],
+    ),
+    Index("ix_cycle_input_series_uid", "series_uid"),
+    Index("ix_cycle_input_sha256", "sha256"),
 )
 
 # Laboratory panels, assessments and clinical events; ``entry_id`` is the hash of kind and content.

@@ -116,7 +116,7 @@ class RecordStore:
             "document": canonical_json(document),
             "recorded_at": at,
         }
-        return self._write(lambda connection: file_version(connection, row, canonical_json(settings)))
+        return self._write(lambda connection: file_version(connection, row, document, canonical_json(settings)))
 
     def find_filed(self, patient_key: str, cycle: int, idempotency_key: str) -> CycleVersion | None:
         """Return the version filed under a key, if there is one."""

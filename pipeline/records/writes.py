@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import insert, select
 
 from pipeline.errors import require
 from pipeline.records.audit import append_row
-from pipeline.records.schema import KEY_LENGTH, cycle_version, entry, patient, signature, site_settings
+from pipeline.records.conflicts import inputs_of_document, require_no_conflict
+from pipeline.records.record import read_record
+from pipeline.records.schema import (
+    KEY_LENGTH,
+    cycle_input,
+    cycle_version,
+    entry,
+    patient,
+    signature,
+    site_settings,
+)
 from pipeline.records.signing import SignedVersion, check_signature
 
 if TYPE_CHECKING:
@@ -79,22 +89,29 @@ def _make_patient(connection: Connection, patient_key: str, at: str, by: str) ->
     return known is None
 
 
-def file_version(connection: Connection, row: dict[str, Any], settings: str) -> FiledVersion:
-    columns, at = cycle_version.c, row["recorded_at"]
-    same_cycle = (columns.patient_key == row["patient_key"]) & (columns.cycle == row["cycle"])
-    filed = connection.execute(
-        select(columns.version, columns.result_hash).where(
-            same_cycle, columns.idempotency_key == row["idempotency_key"]
-        )
-    ).first()
+def file_version(
+    connection: Connection, row: dict[str, Any], document: Mapping[str, Any], settings: str
+) -> FiledVersion:
+    """File a result as the newest version of its cycle, unless it is filed under the same key."""
+    at, cycle = row["recorded_at"], row["cycle"]
+    record = read_record(connection, row["patient_key"])
+    versions = [v for v in (record.versions if record else ()) if v.cycle == cycle]
+    filed = next((v for v in versions if v.idempotency_key == row["idempotency_key"]), None)
     if filed is not None:
         return FiledVersion(filed.version, created=False, result_hash=filed.result_hash)
+    require_no_conflict(connection, record, document)
     _make_patient(connection, row["patient_key"], at, PRODUCT)
     _keep_settings(connection, row["settings_hash"], settings, at)
-    newest = connection.execute(select(func.max(columns.version)).where(same_cycle)).scalar() or 0
-    filing = row | {"version": newest + 1}
+    filing = row | {"version": len(versions) + 1}
     append_row(connection, cycle_version, filing, at=at, who=PRODUCT, action="file-cycle")
-    return FiledVersion(newest + 1, created=True, result_hash=row["result_hash"])
+    _keep_inputs(connection, filing, document)
+    return FiledVersion(filing["version"], created=True, result_hash=row["result_hash"])
+
+
+def _keep_inputs(connection: Connection, filing: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    identity = {name: filing[name] for name in ("patient_key", "cycle", "version")}
+    for position, item in enumerate(inputs_of_document(document)):
+        connection.execute(insert(cycle_input).values(**identity, position=position, **item))
 
 
 def _keep_settings(connection: Connection, settings_hash: str, document: str, at: str) -> None:

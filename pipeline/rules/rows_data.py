@@ -24,6 +24,7 @@ FAULT_TEXTS: Final[dict[str, str]] = {
     "DATA_INVALID_DOSE": "a dose or its sigma is negative or not a number",
     "DATA_INVALID_COUNTS": "a blood count is negative, not a number, or beyond any patient's (wrong unit?)",
     "DATA_INVALID_CYCLES": "the numbers of the cycles leave one out",
+    "DATA_INVALID_FILED_IN_ERROR": "a cycle is stated to be filed in error and is not filed anew yet",
     "DATA_INVALID_GRADE": "the haematological grade is not a whole number from 0 to 5",
     "DATA_INVALID_UNIT": "a unit is unknown",
     "DATA_INVALID_FIELD": "a field is unknown, missing or of the wrong type",

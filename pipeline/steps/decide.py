@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Before the first filed cycle no site profile is known: the protocol's cited defaults are used, and it is said.
 NO_SITE_PROFILE = "NO_SITE_PROFILE_FILED"
+# A draft is newer than every event: filing it is the answer to what was filed in error.
+DRAFT_RECORDED_AT = "9999"
 
 
 def decide_next(
@@ -62,7 +64,7 @@ def preview_decision(store: RecordStore, document: Mapping[str, Any], settings: 
         result_hash="",
         settings=dict(settings),
         settings_hash=content_hash(settings),
-        recorded_at="",
+        recorded_at=DRAFT_RECORDED_AT,
     )
     earliest = start + timedelta(days=site_from_document(dict(settings)).protocol.interval_min_days)
     return _decision(known.with_draft(draft), earliest, None)

@@ -69,7 +69,7 @@ def result(cycle: int = 1, start: str = "2026-03-02T10:00:00+01:00", **other: An
         "patient_key": "phantom-1",
         "cycle": cycle,
         "administration": {"activity_bq": 7.4e9, "start": start, "radionuclide": "Lu-177"},
-        "time_points": [{"series_uid": "1.2.3", "delay_s": 86400.0, "total_activity_bq": 4e9}],
+        "time_points": [{"series_uid": f"1.2.{cycle}", "delay_s": 86400.0, "total_activity_bq": 4e9}],
         "registration": [],
         "regions": [
             region("kidney", 4.0, mass_g=160.0, laterality="left"),
@@ -87,7 +87,7 @@ def result(cycle: int = 1, start: str = "2026-03-02T10:00:00+01:00", **other: An
         "provenance": {
             "code_version": "0.1.0",
             "settings_hash": content_hash(SETTINGS),
-            "inputs": [{"series_uid": "1.2.3", "sha256": "0" * 64}],
+            "inputs": [{"series_uid": f"1.2.{cycle}", "sha256": f"{cycle:064x}"}],
             "engine": "convolution",
             "backend": "cpu",
             "dtype": "float64",

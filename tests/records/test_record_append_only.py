@@ -10,11 +10,11 @@ import pytest
 from record_examples import AT, LABS, file_cycle
 
 from pipeline.records import RecordStore, open_store
-from pipeline.records.schema import RECORD_TABLES, audit
+from pipeline.records.schema import RECORD_TABLES, audit, cycle_input
 from pipeline.steps.record_events import record
 from pipeline.steps.sign import sign_cycle
 
-TABLES = [table.name for table in (*RECORD_TABLES, audit)]
+TABLES = [table.name for table in (*RECORD_TABLES, audit, cycle_input)]
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_damaged_database_is_refused_when_it_is_read(url: str) -> None:
         file_cycle(store)
     path = Path(url.removeprefix("sqlite:///"))
     damaged = bytearray(path.read_bytes())
-    start = damaged.rindex(b"phantom-1")
+    start = damaged.rindex(b'"patient_key"')  # inside the filed document
     page = start - start % 4096
     damaged[page : page + 4096] = b"\xff" * 4096
     path.write_bytes(damaged)
