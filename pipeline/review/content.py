@@ -106,12 +106,13 @@ def _header(document: Mapping[str, Any], this: CycleDose) -> Content:
 def _decision(document: Mapping[str, Any]) -> Content:
     decision = document["decision"]
     activity = decision["activity_gbq"]
+    proposed = "activity proposed:" if decision["outcome"] == "GIVE" else "activity planned:"
     return {
         "outcome": decision["outcome"],
         "words": OUTCOME_WORDS[decision["outcome"]],
         "colour": style.OUTCOME_COLOURS[decision["outcome"]],
         "pale": style.OUTCOME_PALE[decision["outcome"]],
-        "activity": None if activity is None else f"{fixed(activity, 2)} GBq",
+        "activity": None if activity is None else f"{proposed} {fixed(activity, 2)} GBq",
         "on": shown(decision["on"]),
         "earliest": shown(decision["earliest_date"]),
         "deadline": shown(decision["deadline"]),

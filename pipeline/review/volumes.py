@@ -27,7 +27,12 @@ BODY_HU = -300.0
 # a line of body voxels one per cent of the fullest plane wide: a table's edge or noise does not count
 BODY_SHARE = 0.01
 MARGIN_MM = 12.0
-LARGEST_STORED = 32767
+# steps between zero and the largest value: 16 bits, and fewer only where a page would not stay small
+LEVELS = (32767, 4095, 1023, 255)
+# a page is to stay under 15 MB; script, style and texts take 1.2 MB
+VOLUMES_BYTES = 13_500_000
+# finer CT than this is averaged in blocks of two
+FINEST_CT_MM = 1.8
 PARALLEL = 1e-4
 
 
@@ -140,34 +145,57 @@ class EncodedVolume:
     largest: float
 
 
-def encode_volumes(volumes: PageVolumes, places_lps_mm: Iterable[Sequence[float]] = ()) -> list[EncodedVolume]:
-    """Return all volumes of a page, cropped to the body, the labels and ``places_lps_mm``."""
+def encode_volumes(
+    volumes: PageVolumes, places_lps_mm: Iterable[Sequence[float]] = (), limit_bytes: int = VOLUMES_BYTES
+) -> list[EncodedVolume]:
+    """Return all volumes of a page, cropped to the body, the labels and ``places_lps_mm``.
+
+    Dose and activity are stored in coarser steps where ``limit_bytes`` would be passed; the step is part of the result.
+    """
     box = _body_box_lps_mm(volumes, places_lps_mm)
-    given = [
-        ("ct", np.asarray(volumes.ct_hu), volumes.grid_of_ct, True),
-        ("dose", np.asarray(volumes.dose_gy), volumes.grid, False),
-        ("labels", np.asarray(volumes.labels), volumes.grid_of_labels, True),
-        *(
-            (f"activity-{number}", np.asarray(activity), volumes.grid, False)
-            for number, activity in enumerate(volumes.activities_bq_per_ml, start=1)
-        ),
-    ]
-    return [_encode(name, *_cropped(values, grid, box), exact=exact) for name, values, grid, exact in given]
+    ct, ct_grid = _averaged(*_cropped(np.asarray(volumes.ct_hu), volumes.grid_of_ct, box))
+    labels, labels_grid = _cropped(np.asarray(volumes.labels), volumes.grid_of_labels, box)
+    exact = [_encode("ct", ct, ct_grid, 1.0), _encode("labels", labels, labels_grid, 1.0)]
+    named = {f"activity-{n}": activity for n, activity in enumerate(volumes.activities_bq_per_ml, start=1)}
+    layers = {
+        name: _cropped(np.asarray(values), volumes.grid, box)
+        for name, values in ({"dose": volumes.dose_gy} | named).items()
+    }
+    for levels in LEVELS:
+        stepped = [_encode(name, cut, grid, quantisation_step(cut, levels)) for name, (cut, grid) in layers.items()]
+        if sum(len(volume.base64_text) for volume in (*exact, *stepped)) <= limit_bytes:
+            break
+    return [*exact, *stepped]
 
 
-def _encode(name: str, values: NDArray[Any], grid: Grid, *, exact: bool) -> EncodedVolume:
-    step = 1.0 if exact else quantisation_step(values)
-    stored = np.clip(np.rint(values.astype(np.float64) / step), -LARGEST_STORED, LARGEST_STORED).astype(np.int16)
+def _encode(name: str, values: NDArray[Any], grid: Grid, step: float) -> EncodedVolume:
+    stored = np.rint(values.astype(np.float64) / step).astype(np.int16)
     # without a time stamp, so that equal volumes give equal pages
     packed = gzip.compress(volume_bytes(stored, grid, step), compresslevel=9, mtime=0)
     return EncodedVolume(name, base64.b64encode(packed).decode("ascii"), step, float(stored.max()) * step)
 
 
-def quantisation_step(values: NDArray[Any]) -> float:
-    """Return the step that spreads ``values`` over 16 bits (a float32 number, as the NIfTI header holds it)."""
+def quantisation_step(values: NDArray[Any], levels: int = LEVELS[0]) -> float:
+    """Return the step that spreads ``values`` over ``levels`` (a float32 number, as the NIfTI header holds it)."""
     largest = float(np.abs(values).max(initial=0.0))
-    # the next larger float32, so that the largest value is not clipped
-    return float(np.nextafter(np.float32(largest / LARGEST_STORED), np.float32(np.inf))) if largest > 0 else 1.0
+    # the next larger float32, so that the largest value stays within 16 bits
+    return float(np.nextafter(np.float32(largest / levels), np.float32(np.inf))) if largest > 0 else 1.0
+
+
+def _averaged(ct_hu: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], Grid]:
+    """Average a CT that is finer than a page needs, in blocks of two along the fine axes."""
+    factors = np.array(
+        [2 if mm < FINEST_CT_MM and n > 1 else 1 for mm, n in zip(grid.spacing_mm, ct_hu.shape, strict=True)]
+    )
+    z, y, x = (int(n) for n in np.asarray(ct_hu.shape) // factors)
+    if (factors == 1).all():
+        return ct_hu, grid
+    whole = ct_hu[: z * factors[0], : y * factors[1], : x * factors[2]]
+    blocks = whole.reshape(z, factors[0], y, factors[1], x, factors[2])
+    affine = np.array(grid.affine_mm)
+    affine[:3, :3] *= factors
+    affine[:3, 3] = grid.to_lps_mm((factors - 1) / 2)
+    return blocks.mean(axis=(1, 3, 5), dtype=np.float32), Grid((z, y, x), affine, grid.frame_of_reference_uid)
 
 
 def _body_box_lps_mm(volumes: PageVolumes, places_lps_mm: Iterable[Sequence[float]]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ SHAPE = (40, 56, 72)
 # name, side, centre in LPS mm, half width of a cube in mm, dose in Gy, label
 MARKS: tuple[tuple[str, str | None, tuple[float, float, float], float, float, int], ...] = (
     ("kidney", "left", (62.4, 24.0, -9.6), 20.0, 5.0, 1),
-    ("kidney", "right", (-62.4, 28.8, -28.8), 16.0, 3.5, 2),
+    ("kidney", "right", (-43.2, 28.8, -28.8), 16.0, 3.5, 2),
     ("lesion-1", None, (-33.6, -38.4, 43.2), 10.0, 9.0, 11),
 )
 BONE_LPS_MM = (-81.6, -48.0, 57.6)

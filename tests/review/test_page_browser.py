@@ -173,8 +173,8 @@ def test_convention_is_radiological(page: Page) -> None:
 @pytest.mark.parametrize("name", ["Axial", "Coronal"])
 @pytest.mark.parametrize(("mark", "side"), [("kidney_left", 1), ("kidney_right", -1)])
 def test_left_is_left(page: Page, name: str, mark: str, side: int) -> None:
-    # the left kidney, 62 mm to the patient's left, is the only one in its sagittal half: it must be drawn right of
-    # the middle; the right kidney the other way. The pixels are the witness, not the letters.
+    # the left kidney, 62 mm to the patient's left, must be drawn right of the middle, the right one, 43 mm to the
+    # other side, left of it. The pixels are the witness, not the letters.
     _go_to(page, PLACES_RAS_MM[mark])
     tile = _tile(page, name)
     picture = _picture(page, tile)

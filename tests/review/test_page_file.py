@@ -20,7 +20,7 @@ from pipeline.domain.geometry import Grid
 from pipeline.errors import RefusalError
 from pipeline.files.schema import validate_result
 from pipeline.review.page import PageVolumes, write_page
-from pipeline.review.volumes import quantisation_step
+from pipeline.review.volumes import encode_volumes, quantisation_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +145,7 @@ def test_a_region_knows_its_label_and_place(page: Path, phantom: Phantom) -> Non
     found = {region["key"]: (region["label"], region["place_ras_mm"]) for region in content["regions"]}
     assert found == {
         "kidney_left": (1, [-62.4, -24.0, -9.6]),
-        "kidney_right": (2, [62.4, -28.8, -28.8]),
+        "kidney_right": (2, [43.2, -28.8, -28.8]),
         "lesion-1": (11, [33.6, 38.4, 43.2]),
     }
 
@@ -165,6 +165,30 @@ def test_every_reason_flag_and_sum_is_in_the_content(page: Path, phantom: Phanto
 def test_a_realistic_cycle_stays_under_15_mb(tmp_path: Path, document: dict[str, Any]) -> None:
     write_page(tmp_path / "index.html", document, realistic_volumes(), None)
     assert (tmp_path / "index.html").stat().st_size < 15e6
+
+
+def test_too_large_a_page_is_stored_in_coarser_steps_and_says_so(one_phantom: Phantom) -> None:
+    fine = {volume.name: volume for volume in encode_volumes(one_phantom.volumes)}
+    size = sum(len(volume.base64_text) for volume in fine.values())
+    coarse = {volume.name: volume for volume in encode_volumes(one_phantom.volumes, limit_bytes=size - 1)}
+    assert coarse["dose"].step == pytest.approx(fine["dose"].step * 32767 / 4095, rel=1e-6)
+    assert coarse["ct"] == fine["ct"]
+    assert sum(len(volume.base64_text) for volume in coarse.values()) < size
+
+
+def test_a_fine_ct_is_averaged_in_place() -> None:
+    # blocks of two along 1.2 mm axes; a ramp keeps its values at the blocks' centres
+    grid = Grid((6, 40, 40), np.diag([1.0, 1.2, 1.2, 1.0])[[2, 1, 0, 3]] * 1.0, "1.2.3")
+    places = grid.to_lps_mm(np.moveaxis(np.indices(grid.shape), 0, -1))
+    ramp = np.rint(10 * places[..., 0] + 4 * places[..., 1]).astype(np.int16)
+    nothing = np.zeros(grid.shape, dtype=np.float32)
+    volumes = PageVolumes(ramp, nothing, (), nothing.astype(np.int16), grid, {})
+    ct = next(volume for volume in encode_volumes(volumes) if volume.name == "ct")
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(ct.base64_text)))
+    assert image.shape == (20, 20, 3)
+    index = np.moveaxis(np.indices(image.shape), 0, -1)
+    ras_mm = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    assert np.abs(np.asarray(image.dataobj) - (-10 * ras_mm[..., 0] - 4 * ras_mm[..., 1])).max() <= 1.0
 
 
 def test_a_step_never_clips_the_largest_value() -> None:

@@ -50,7 +50,7 @@ function decision() {
       "div",
       { class: "outcome", style: { background: made.pale, "border-color": made.colour } },
       el("strong", { style: { color: made.colour } }, made.outcome),
-      el("div", {}, el("b", {}, made.words + (made.activity ? `: ${made.activity}` : "")), el("span", {}, `earliest ${made.earliest}, counts to recover by ${made.deadline}; rules ${made.rule_version}`)),
+      el("div", {}, el("b", {}, made.words + (made.activity ? `; ${made.activity}` : "")), el("span", {}, `earliest ${made.earliest}, counts to recover by ${made.deadline}; rules ${made.rule_version}`)),
     ),
     reasons(made.reasons),
     named("Advisories", made.advisories),
