@@ -156,8 +156,8 @@ def _uncertainty(document: Mapping[str, Any]) -> object:
     calibration = document["calibration"]
     calibrator, scans = calibration["dose_calibrator_relative_sigma"], calibration["scans_relative_sigma"]
     return paragraph(
-        f"Uncertainty (one sigma, relative): dose calibrator {percent(calibrator, 2)}, scans {percent(scans, 2)} (noise "
-        f"and volume, widened by their scatter), together {percent(calibration['relative_sigma'], 2)}.",
+        f"Uncertainty (one sigma, relative): dose calibrator {percent(calibrator, 2)}, scans {percent(scans, 2)} "
+        f"(noise and volume, widened by their scatter), together {percent(calibration['relative_sigma'], 2)}.",
         "note",
     )
 

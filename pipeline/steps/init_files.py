@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RefusalError
+from pipeline.files.calibration_form import calibration_form_template
 from pipeline.files.forms import cycle_form_template
 from pipeline.settings import site_template
 
@@ -20,6 +21,11 @@ def write_site_template(path: Path) -> Path:
 def write_cycle_form_template(path: Path) -> Path:
     """Write an empty cycle form and return its path (``FILE_EXISTS`` where one is there)."""
     return _write_new(path, cycle_form_template())
+
+
+def write_calibration_form_template(path: Path) -> Path:
+    """Write an empty calibration form and return its path (``FILE_EXISTS`` where one is there)."""
+    return _write_new(path, calibration_form_template())
 
 
 def _write_new(path: Path, content: str) -> Path:
