@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.domain.maps import DensityMap
+from pipeline.errors import require
 from pipeline.files.nifti import read_contours
 from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.body import body_mask
@@ -81,8 +82,8 @@ def delineate(
 
         found = segment(ct, density, activity)
         segmentation, flags = found.segmentation, found.flags
-    fractions = region_fractions(segmentation, activity.grid)
-    flags = (*flags, *require_sides(segmentation))
+    segmentation, fractions, empty = _without_empty(segmentation, region_fractions(segmentation, activity.grid))
+    flags = (*flags, *empty, *require_sides(segmentation))
     flags += require_inside_fields(segmentation, fractions, activity.grid, ct.grid)
     body_fraction = average_to_grid(body.astype(np.float32), ct.grid, activity.grid, 0.0).astype(np.float32)
     rest = np.clip(body_fraction - fractions.sum(axis=0), 0.0, 1.0)
@@ -94,6 +95,28 @@ def delineate(
         body_fraction,
         flags + arm_flags(activity, body_fraction),
     )
+
+
+def _without_empty(
+    segmentation: Segmentation, fractions: NDArray[np.float32]
+) -> tuple[Segmentation, NDArray[np.float32], tuple[Flag, ...]]:
+    """Leave out regions without a voxel on the SPECT, each with a flag; a kidney without one is refused."""
+    sums = fractions.reshape(len(fractions), -1).sum(axis=1)
+    kept = [i for i, total in enumerate(sums) if total > 0]
+    empty = [region for region, total in zip(segmentation.regions, sums, strict=True) if total <= 0]
+    for region in empty:
+        require(
+            region.name != "kidney",
+            "REGION_EMPTY",
+            found=f"{region.key} without a voxel on the SPECT",
+            needed="kidneys inside the field of view",
+            do="check that contours and images belong together",
+            where=region.key,
+        )
+    label = np.where(np.isin(segmentation.label, [region.label for region in empty]), 0, segmentation.label)
+    regions = tuple(segmentation.regions[i] for i in kept)
+    flags = tuple(Flag("REGION_LEFT_OUT", "WARN", "no voxel on the SPECT", region.key) for region in empty)
+    return replace(segmentation, label=label, regions=regions), fractions[kept], flags
 
 
 def _density_on(density: DensityMap, grid: Grid) -> DensityMap:

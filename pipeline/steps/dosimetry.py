@@ -95,7 +95,9 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
         "tumour_burden": burden,
         "flags": [vars(flag) for flag in flags],
         "engine": voxel.engine,
-        "engine_method": voxel.method,
+        "engine_method": voxel.method
+        if voxel.engine == "convolution"
+        else f"{voxel.method}; region doses: convolution",
         "backend": given.backend.name,
         "backend_fallback": given.backend.fallback or None,
         "dtype": voxel.dtype,
@@ -217,11 +219,13 @@ def _check(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, 
         given.site.second_check_tolerance,
     )
     total = checked.mean_dose_gy + mean - own
+    difference = mean / total - 1.0 if total > 0 else 0.0
     return replace(
         checked,
         method=f"{checked.method}; cross-dose {mean - own:.3g} Gy from the engine, not checked",
         mean_dose_gy=total,
-        difference=mean / total - 1.0 if total > 0 else 0.0,
+        difference=difference,
+        passed=checked.tolerance is None or abs(difference) <= checked.tolerance,
     )
 
 

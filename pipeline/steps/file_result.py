@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import DefectError
 from pipeline.steps.decide import preview_decision
 
 if TYPE_CHECKING:
@@ -21,7 +20,10 @@ def file_result(
     settings: Mapping[str, Any],
     created_at: datetime | str,
 ) -> dict[str, Any]:
-    """File a result; the same key again changes nothing.
+    """File a result; the key of the cycle's newest version again changes nothing.
+
+    The key of an older version files again, as a new version in force: see
+    :meth:`pipeline.records.store.RecordStore.file_cycle`.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def file_result(
     -------
     dict
         ``patient_key``, ``cycle``, ``version``, ``created``, ``result_hash`` and ``result``: the document as it is
-        filed (the earlier one where the key had been filed before).
+        filed (the earlier one where nothing was changed).
     """
     patient_key, cycle = str(document["patient_key"]), int(document["cycle"])
     filed, created = store.find_filed(patient_key, cycle, idempotency_key), False
@@ -47,14 +49,11 @@ def file_result(
         complete = dict(document)
         if complete.get("decision") is None:
             complete["decision"] = preview_decision(store, document, settings)
-        created = store.file_cycle(
+        done = store.file_cycle(
             document=complete, idempotency_key=idempotency_key, settings=settings, created_at=moment
-        ).created
+        )
         # Read back: another process may have filed the same key in between, and then its document counts.
-        filed = store.find_filed(patient_key, cycle, idempotency_key)
-    if filed is None:
-        msg = f"cycle {cycle} was filed and is not found"
-        raise DefectError(msg)
+        filed, created = store.version(patient_key, cycle, done.version), done.created
     return {
         "patient_key": patient_key,
         "cycle": cycle,

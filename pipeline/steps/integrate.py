@@ -74,9 +74,10 @@ def integrate(
     activities: Sequence[ActivityMap],
     timings: Sequence[TimePointTiming],
     delineation: Delineation,
-    camera: CameraProfile,
+    cameras: Sequence[CameraProfile],
     site: SiteProfile,
     nuclide: Radionuclide,
+    covered: NDArray[np.bool_] | None = None,
 ) -> Integration:
     """Fit every region's curve and every voxel's.
 
@@ -86,27 +87,21 @@ def integrate(
         At the start of each acquisition, all on the reference grid.
     timings : sequence of TimePointTiming
     delineation : Delineation
-    camera : CameraProfile
-        Of the reference time point: its recovery curve gives the point spread.
+    cameras : sequence of CameraProfile
+        One per time point: each image is corrected with the recovery curve of the camera that made it.
+    covered : ndarray of bool, optional
+        Voxels that every time point saw; elsewhere a resampled map holds 0, which no voxel's curve may be fitted to.
     """
     unseen = require_measured(activities, delineation.fraction, delineation.segmentation)
     measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
-    fwhm_mm = equivalent_fwhm_mm(camera.recovery) if camera.recovery else None
-    recovered = recovered_activities(
-        measured[:, :-1],
-        measured[:, -1],
-        delineation.fraction,
-        activities[0].grid.spacing_mm,
-        fwhm_mm,
-        voxel_averages=VOXEL_AVERAGES,
-    )
+    recovered, fwhm_mm = _recovered(measured, delineation, activities[0].grid.spacing_mm, cameras)
     regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide)
     voxels = tia_map(
         activities,
         [timing.middle_delay_s for timing in timings],
         nuclide,
         acquisition_duration_s=[timing.acquisition_duration_s for timing in timings],
-        mask=delineation.body_fraction > 0,
+        mask=(delineation.body_fraction > 0) if covered is None else (delineation.body_fraction > 0) & covered,
         relative_error=site.relative_error_without_sigma,
         head_rule=site.head_rule,
         tail_rule=site.tail_rule,
@@ -115,6 +110,32 @@ def integrate(
         activities[0], delineation.fraction, delineation.segmentation, fwhm_mm, voxel_averages=VOXEL_AVERAGES
     )
     return Integration(regions, voxels.tia, fwhm_mm, (*flags, *unseen, *sharp))
+
+
+def _recovered(
+    measured: NDArray[np.float64],
+    delineation: Delineation,
+    spacing_mm: tuple[float, float, float],
+    cameras: Sequence[CameraProfile],
+) -> tuple[RecoveryResult, float | None]:
+    """Return the corrected activities, each time point by its own camera, and the first one's point spread."""
+    widths = [equivalent_fwhm_mm(camera.recovery) if camera.recovery else None for camera in cameras]
+    solved = {
+        width: recovered_activities(
+            measured[:, :-1], measured[:, -1], delineation.fraction, spacing_mm, width, voxel_averages=VOXEL_AVERAGES
+        )
+        for width in set(widths)
+    }
+    each = [solved[width] for width in widths]
+    return (
+        RecoveryResult(
+            np.stack([result.activity_bq[t] for t, result in enumerate(each)]),
+            np.stack([result.recovery_coefficient[t] for t, result in enumerate(each)]),
+            each[0].transfer_matrix,
+            np.array([result.remainder_bq[t] for t, result in enumerate(each)]),
+        ),
+        widths[0],
+    )
 
 
 def _fit_regions(

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.domain.dose import Flag
 from pipeline.physics import gates, plausibility
 from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pipeline.domain.dose import Flag
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import Administration, CameraProfile, TimePointTiming
     from pipeline.physics.marrow import BloodSamples
@@ -50,7 +50,9 @@ def kidney_pair_flags(regions: Iterable[Document]) -> tuple[Flag, ...]:
     """Return the flags of the left kidney against the right one."""
     kidneys = {r["laterality"]: r for r in regions if r["name"] == "kidney"}
     if set(kidneys) != {"left", "right"}:
-        return ()
+        found = f"{len(kidneys)} kidney{'' if len(kidneys) == 1 else 's'}"
+        text = f"{found}: the value the rules use is that of what was found; sign only if the patient has no other"
+        return (Flag("KIDNEY_SINGLE", "BLOCK", text, "kidney"),)
     left, right = kidneys["left"], kidneys["right"]
     return (
         *plausibility.pair_flags("kidney", "volume", left["volume_ml"], right["volume_ml"]),
@@ -63,7 +65,16 @@ def between_regions_flags(regions: Sequence[Document], blood: BloodSamples | Non
     still = [key_of(r) for r in regions if r["kind"] in {"organ", "lesion"} and "AT_PHYSICAL_LIMIT" in r["flags"]]
     aorta = next((region for region in regions if region["kind"] == "blood"), None)
     pool = () if blood is None or aorta is None else blood_pool_flags(aorta, blood)
-    return (*kidney_pair_flags(regions), *gates.washout_flags(still), *pool)
+    return (*kidney_pair_flags(regions), *_absent_flags(regions), *gates.washout_flags(still), *pool)
+
+
+def _absent_flags(regions: Sequence[Document]) -> tuple[Flag, ...]:
+    """Flag a liver or spleen that nobody drew: its spill-in to the kidneys is then corrected as the body's rest."""
+    names = {region["name"] for region in regions}
+    text = "not found or drawn: what it spills into a kidney beside it is not told apart from the rest of the body"
+    return tuple(
+        Flag("NEIGHBOUR_ABSENT", "WARN", f"{name} {text}", name) for name in ("liver", "spleen") if name not in names
+    )
 
 
 def blood_pool_flags(aorta: Document, blood: BloodSamples) -> tuple[Flag, ...]:

@@ -19,6 +19,7 @@ from pipeline.errors import DefectError
 from pipeline.files.forms import load_blood, load_cycle_form
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.store import ArrayStore
+from pipeline.imaging.resample import coverage
 from pipeline.settings import load_site
 from pipeline.steps import artefacts
 from pipeline.steps.align import onto_reference, register_to_reference
@@ -30,10 +31,13 @@ from pipeline.steps.filing import file_cycle
 from pipeline.steps.ingest import camera_for, ingest
 from pipeline.steps.integrate import Integration, RegionKinetics, integrate
 from pipeline.steps.kinetics_documents import estimate_document, estimate_from
+from pipeline.steps.outputs import require_own_folder
 from pipeline.steps.quantify import quantification_steps, quantify, stored_sums, total_activity_bq
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from pipeline.domain.study import StudyTimePoint
     from pipeline.domain.therapy import CameraProfile
@@ -125,8 +129,10 @@ def _register(store: ArrayStore, payload: Document) -> Document:
     moving = artefacts.time_point_from(store, study, index)
     registration = register_to_reference(reference.ct, moving.ct)
     aligned = onto_reference(activity, reference.spect.grid, registration)
+    seen = coverage(activity.grid, reference.spect.grid, registration.transform_mm)
     return {
         "activity": artefacts.map_document(store, aligned),
+        "covered": store.put_array(seen),
         "registration": _registration_document(registration, reference, moving),
     }
 
@@ -178,16 +184,17 @@ def flags_from(documents: list[Document]) -> tuple[Flag, ...]:
 
 
 def _integrate(store: ArrayStore, payload: Document) -> Document:
-    point = artefacts.time_point_from(store, payload["study"], 0)
+    points = [artefacts.time_point_from(store, payload["study"], i) for i in range(len(payload["aligned"]))]
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
     found = integrate(
         [artefacts.activity_from(store, aligned["activity"]) for aligned in payload["aligned"]],
         artefacts.timings_from(payload["study"]),
         delineation_from(store, payload["segmented"]),
-        _camera(point, site),
+        [_camera(point, site) for point in points],
         site,
         load_nuclide(administration.radionuclide),
+        _covered(store, payload["aligned"]),
     )
     return {
         "regions": [_kinetics_document(region) for region in found.regions],
@@ -195,6 +202,12 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
         "fwhm_mm": found.fwhm_mm,
         "flags": [vars(flag) for flag in found.flags],
     }
+
+
+def _covered(store: ArrayStore, aligned: list[Document]) -> NDArray[np.bool_] | None:
+    """Return the voxels that every later time point saw; None where there is only one time point."""
+    seen = [store.get_array(entry["covered"]) for entry in aligned if "covered" in entry]
+    return np.logical_and.reduce(seen) if seen else None
 
 
 def _kinetics_document(kinetics: RegionKinetics) -> Document:
@@ -248,6 +261,12 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
     )
 
 
+def _file(_store: ArrayStore, payload: Document) -> Document:
+    administration = payload["study"]["administration"]
+    require_own_folder(Path(payload["out"]), administration["patient_key"], administration["cycle"])
+    return file_cycle(payload, _site(payload))
+
+
 STEPS: dict[str, Callable[[ArrayStore, Document], Document]] = {
     "ingest": _ingest,
     "quantify": _quantify,
@@ -255,6 +274,6 @@ STEPS: dict[str, Callable[[ArrayStore, Document], Document]] = {
     "segment": _segment,
     "integrate": _integrate,
     "dose": _dose,
-    "file": lambda _store, payload: file_cycle(payload, _site(payload)),
+    "file": _file,
     "report": deliver,
 }
