@@ -1,0 +1,123 @@
+"""Steps on small arrays: recovery by each time point's own camera, voxels nobody saw, kidneys and neighbours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.domain.geometry import Grid
+from pipeline.domain.maps import ActivityMap, DensityMap
+from pipeline.domain.nuclide import Radionuclide
+from pipeline.domain.regions import Region, Segmentation
+from pipeline.domain.therapy import CameraProfile, RecoveryCurve, TimePointTiming
+from pipeline.errors import RefusalError
+from pipeline.physics.recovery import equivalent_fwhm_mm, spill_out_map
+from pipeline.steps.delineate import Delineation, _without_empty
+from pipeline.steps.integrate import VOXEL_AVERAGES, integrate
+from pipeline.steps.plausibility import between_regions_flags
+
+LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.0351, "test", "physics page")
+GRID = Grid((24, 24, 24), np.diag([4.8, 4.8, 4.8, 1.0]), "1.2.3")
+HALF_LIFE_S = 51.0 * 3600.0
+SHARP, WIDE = RecoveryCurve(5.0, 0.6), RecoveryCurve(15.0, 0.6)
+
+
+class Site:
+    """The four keys that integration reads."""
+
+    head_rule, tail_rule, relative_error_without_sigma = "extrapolate", "fitted", 0.05
+
+
+def camera(curve: RecoveryCurve) -> CameraProfile:
+    return CameraProfile("c", (), 1.0, 0.03, 30.0, 120, 0.0, "none", curve)
+
+
+def timing(hours: float) -> TimePointTiming:
+    return TimePointTiming(datetime(2026, 3, 2, tzinfo=UTC), 1.0, hours * 3600.0)
+
+
+def sphere() -> Delineation:
+    z, y, x = np.indices(GRID.shape) - 12
+    inside = (z**2 + y**2 + x**2) <= 4.5**2
+    region = Region(1, "kidney", "left", "organ", "contours-file")
+    fraction = np.stack([inside, ~inside]).astype(np.float32)
+    density = DensityMap(GRID, np.ones(GRID.shape, dtype=np.float32))
+    segmentation = Segmentation(GRID, inside.astype(np.int16), (region,), "test")
+    return Delineation(segmentation, density, density, fraction, np.ones(GRID.shape, dtype=np.float32), ())
+
+
+def seen_by(curve: RecoveryCurve, delineation: Delineation, hours: float) -> ActivityMap:
+    """Return 1e8 Bq at t = 0 in the sphere as a camera of this recovery curve shows it."""
+    left_bq = 1e8 * 2.0 ** (-(hours * 3600.0 + 0.5) / HALF_LIFE_S)
+    image = spill_out_map(
+        np.array([left_bq]),
+        delineation.fraction[:1],
+        GRID.spacing_mm,
+        equivalent_fwhm_mm(curve),
+        voxel_averages=VOXEL_AVERAGES,
+    )
+    return ActivityMap(GRID, image)
+
+
+def test_each_time_point_is_corrected_by_its_own_camera() -> None:
+    """1e8 Bq with 51 h is 1e8 x 51 h / ln 2 in Bq s; one camera's curve for both would be several percent off."""
+    delineation, hours, curves = sphere(), (24.0, 96.0, 168.0), (SHARP, WIDE, WIDE)
+    maps = [seen_by(curve, delineation, t) for curve, t in zip(curves, hours, strict=True)]
+    times = [timing(t) for t in hours]
+    true = 1e8 * HALF_LIFE_S / np.log(2.0)
+    right = integrate(maps, times, delineation, [camera(c) for c in curves], Site(), LU)  # type: ignore[arg-type]
+    assert right.regions[0].estimate.tia_bq_s == pytest.approx(true, rel=2e-3)
+    wrong = integrate(maps, times, delineation, [camera(SHARP)] * 3, Site(), LU)  # type: ignore[arg-type]
+    assert abs(wrong.regions[0].estimate.tia_bq_s / true - 1.0) > 0.02
+
+
+def test_voxels_that_a_scan_did_not_see_get_no_curve() -> None:
+    delineation, hours = sphere(), (24.0, 96.0, 168.0)
+    maps = [ActivityMap(GRID, np.full(GRID.shape, 2.0 ** (-t / 51.0), dtype=np.float32)) for t in hours]
+    seen = np.ones(GRID.shape, dtype=bool)
+    seen[:4] = False
+    bare = CameraProfile("c", (), 1.0, 0.03, 30.0, 120, 0.0, "none", None)
+    found = integrate(maps, [timing(t) for t in hours], delineation, [bare] * 3, Site(), LU, seen)  # type: ignore[arg-type]
+    tia = np.asarray(found.tia.tia_bq_s_per_ml)
+    assert (tia[:4] == 0.0).all()
+    assert (tia[4:] > 0.0).all()
+
+
+def region(name: str, side: str | None = None, kind: str = "organ", **more: Any) -> dict[str, Any]:
+    return {
+        "name": name, "laterality": side, "kind": kind, "volume_ml": 150.0, "mean_dose_gy": 3.5, "flags": [],
+        "activity": [],
+    } | more  # fmt: skip
+
+
+def codes(regions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(flag.code, flag.level) for flag in between_regions_flags(regions, None)]
+
+
+def test_one_kidney_must_be_answered_for() -> None:
+    both = [region("kidney", "left"), region("kidney", "right"), region("liver"), region("spleen")]
+    assert codes(both) == []
+    assert codes(both[1:]) == [("KIDNEY_SINGLE", "BLOCK")]
+    assert codes(both[2:]) == [("KIDNEY_SINGLE", "BLOCK")]
+
+
+def test_an_absent_liver_is_told() -> None:
+    regions = [region("kidney", "left"), region("kidney", "right"), region("spleen")]
+    assert codes(regions) == [("NEIGHBOUR_ABSENT", "WARN")]
+
+
+def test_a_region_without_voxels_is_left_out_and_a_kidney_refused() -> None:
+    delineation = sphere()
+    lesion = Region(2, "lesion-1", None, "lesion", "contours-file")
+    kidney = delineation.segmentation.regions[0]
+    both = Segmentation(GRID, delineation.segmentation.label, (kidney, lesion), "test")
+    fractions = np.stack([delineation.fraction[0], np.zeros(GRID.shape, dtype=np.float32)])
+    kept, rows, flags = _without_empty(both, fractions)
+    assert [r.key for r in kept.regions] == ["kidney_left"]
+    assert rows.shape[0] == 1
+    assert [(f.code, f.region) for f in flags] == [("REGION_LEFT_OUT", "lesion-1")]
+    with pytest.raises(RefusalError, match="REGION_EMPTY"):
+        _without_empty(both, fractions[::-1])
