@@ -19,6 +19,14 @@ VersionStatus = Literal["DRAFT", "PHYSICIST_SIGNED", "PHYSICIAN_DECIDED"]
 Document = dict[str, Any]
 
 
+def key_again(key: str, version: int) -> str:
+    """Return the idempotency key of a version that was filed under ``key`` again, after another one had come between.
+
+    A key of its own, because within a cycle keys are unique, and the older version keeps the plain one.
+    """
+    return f"{key}/{version}"
+
+
 @dataclass(frozen=True)
 class Signature:
     """One signature under one version of a cycle; binds the hash of what was signed."""
@@ -45,6 +53,10 @@ class CycleVersion:
     settings_hash: str
     recorded_at: str
     signatures: tuple[Signature, ...] = ()
+
+    def is_filed_under(self, key: str) -> bool:
+        """Tell whether the version was filed under ``key``, for the first time or again."""
+        return self.idempotency_key in (key, key_again(key, self.version))
 
     def signature_of(self, role: Role) -> Signature | None:
         """Return the signature of ``role``, if there is one."""

@@ -85,7 +85,7 @@ class RecordStore:
         document : dict
             The result document of the interface.
         idempotency_key : str
-            Hash of inputs, settings and code version: the same key again changes nothing.
+            Hash of inputs, settings and code version: the key of the newest version again changes nothing.
         settings : dict
             The site profile document.
         created_at : str
@@ -94,8 +94,14 @@ class RecordStore:
         Returns
         -------
         FiledVersion
-            A new key makes a new version, which supersedes the older ones; those stay as they were signed. The
-            newest version counts: until it is signed the cycle's doses are drafts and the decision is REFER.
+            Any other key makes a new version, which supersedes the older ones; those stay as they were signed. So
+            does the key of an older version: what was processed last is in force. The newest version counts: until
+            it is signed the cycle's doses are drafts and the decision is REFER.
+
+        Raises
+        ------
+        RefusalError
+            RESULT_INVALID, PATIENT_KEY_INVALID, TIME_ZONE_MISSING; RECORD_CONFLICT, INPUTS_FILED_ELSEWHERE.
         """
         patient_key, cycle = identity_of(document)
         require(
@@ -119,10 +125,24 @@ class RecordStore:
         return self._write(lambda connection: file_version(connection, row, document, canonical_json(settings)))
 
     def find_filed(self, patient_key: str, cycle: int, idempotency_key: str) -> CycleVersion | None:
-        """Return the version filed under a key, if there is one."""
+        """Return the newest version of a cycle, if that is the one filed under the key."""
         record = self.find(patient_key)
-        versions = record.versions if record else ()
-        return next((v for v in versions if v.cycle == cycle and v.idempotency_key == idempotency_key), None)
+        versions = record.latest_versions if record else ()
+        return next((v for v in versions if v.cycle == cycle and v.is_filed_under(idempotency_key)), None)
+
+    def version(self, patient_key: str, cycle: int, version: int) -> CycleVersion:
+        """Return one filed version; CYCLE_UNKNOWN where there is none."""
+        versions = self.record(patient_key).versions
+        found = next((v for v in versions if (v.cycle, v.version) == (cycle, version)), None)
+        if found is None:
+            raise RefusalError(
+                "CYCLE_UNKNOWN",
+                found=f"no version {version} of cycle {cycle} of this patient",
+                needed="a filed version",
+                do="check the numbers with prrt show",
+                where="cycle",
+            )
+        return found
 
     def add_labs(
         self, patient_key: str, rows: Iterable[Mapping[str, Any]], *, at: datetime, by: str = PRODUCT

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from pipeline.errors import require
 from pipeline.records.audit import append_row
 from pipeline.records.conflicts import inputs_of_document, require_no_conflict
-from pipeline.records.record import read_record
+from pipeline.records.record import key_again, read_record
 from pipeline.records.schema import (
     KEY_LENGTH,
     cycle_input,
@@ -92,17 +92,23 @@ def _make_patient(connection: Connection, patient_key: str, at: str, by: str) ->
 def file_version(
     connection: Connection, row: dict[str, Any], document: Mapping[str, Any], settings: str
 ) -> FiledVersion:
-    """File a result as the newest version of its cycle, unless it is filed under the same key."""
+    """File a result as the newest version of its cycle, unless the newest one is filed under the same key.
+
+    An older version under that key does not count: it is not in force, and who processes its inputs again wants them to
+    be. They are filed again, as a new version that must be signed anew.
+    """
     at, cycle = row["recorded_at"], row["cycle"]
     record = read_record(connection, row["patient_key"])
     versions = [v for v in (record.versions if record else ()) if v.cycle == cycle]
-    filed = next((v for v in versions if v.idempotency_key == row["idempotency_key"]), None)
-    if filed is not None:
-        return FiledVersion(filed.version, created=False, result_hash=filed.result_hash)
+    newest, key = versions[-1] if versions else None, row["idempotency_key"]
+    if newest is not None and newest.is_filed_under(key):
+        return FiledVersion(newest.version, created=False, result_hash=newest.result_hash)
     require_no_conflict(connection, record, document)
     _make_patient(connection, row["patient_key"], at, PRODUCT)
     _keep_settings(connection, row["settings_hash"], settings, at)
-    filing = row | {"version": len(versions) + 1}
+    version = len(versions) + 1
+    again = any(v.idempotency_key == key for v in versions)
+    filing = row | {"version": version, "idempotency_key": key_again(key, version) if again else key}
     append_row(connection, cycle_version, filing, at=at, who=PRODUCT, action="file-cycle")
     _keep_inputs(connection, filing, document)
     return FiledVersion(filing["version"], created=True, result_hash=row["result_hash"])

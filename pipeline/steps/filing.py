@@ -22,8 +22,8 @@ Document = dict[str, Any]
 def file_cycle(payload: Document, site: SiteProfile) -> Document:
     """File the result and return it as it is filed.
 
-    The same inputs, settings and code file once: a repeated run returns what was filed before. Where another version has
-    come into force since, the run files again, so that what was processed last is what counts.
+    The same inputs, settings and code file once: a repeated run returns what was filed before. Where another version
+    has come into force since, the run files again, so that what was processed last is what counts.
 
     Returns
     -------

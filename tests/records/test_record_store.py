@@ -14,6 +14,7 @@ from record_examples import AT, IMAGING, LABS, SETTINGS, file_cycle, result
 
 from pipeline.errors import RefusalError
 from pipeline.records import RecordStore, open_store
+from pipeline.steps.file_result import file_result
 from pipeline.steps.record_events import record, record_files
 from pipeline.steps.show import show_patient
 from pipeline.steps.sign import sign_cycle
@@ -53,6 +54,32 @@ def test_a_new_key_is_a_new_version_and_the_signed_one_stays(store: RecordStore)
     assert (second.version, cycle["status"], cycle["version"]) == (2, "DRAFT", 2)
     assert cycle["versions"][0] == before | {"superseded_by": 2}
     assert cycle["versions"][0]["signatures"][0]["signed_by"] == "A. Physicist"
+
+
+def test_an_older_input_processed_again_is_in_force_again_and_then_files_once(store: RecordStore) -> None:
+    file_cycle(store)
+    sign(store)
+    file_cycle(store, result(flags=[{"code": "LATER"}]), key="key-2", at=AT + timedelta(hours=1))
+    third = file_cycle(store, at=AT + timedelta(hours=2))
+    assert (third.version, third.created) == (3, True)
+    cycle = store.show("phantom-1")["cycles"][0]
+    assert (cycle["version"], cycle["status"], cycle["versions"][2]["result"]) == (3, "DRAFT", result())
+    assert [version["superseded_by"] for version in cycle["versions"]] == [2, 3, None]
+    shown = store.show("phantom-1")
+    assert file_cycle(store, at=AT + timedelta(hours=3)).created is False
+    assert store.show("phantom-1") == shown
+    assert file_cycle(store, key="key-2", at=AT + timedelta(hours=4)).version == 4
+    assert store.verify().problems == ()
+
+
+def test_filing_returns_the_document_in_force_under_a_key_that_is_older(store: RecordStore) -> None:
+    first = file_result(store, result(), "key-1", SETTINGS, AT)
+    other = file_result(store, result(flags=[{"code": "LATER"}]), "key-2", SETTINGS, AT + timedelta(hours=1))
+    again = file_result(store, result(), "key-1", SETTINGS, AT + timedelta(hours=2))
+    assert [f["version"] for f in (first, other, again)] == [1, 2, 3]
+    assert (again["created"], again["result"]["flags"]) == (True, [])
+    unchanged = file_result(store, result(), "key-1", SETTINGS, AT + timedelta(hours=3))
+    assert (unchanged["created"], unchanged["version"], unchanged["result"]) == (False, 3, again["result"])
 
 
 CONCURRENT = """
