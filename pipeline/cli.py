@@ -260,6 +260,9 @@ def sign(
     by: Annotated[str, typer.Option(help="Who signs.")],
     records: Records,
     reason: Annotated[str, typer.Option(help="Needed where a check failed or a flag blocks.")] = "",
+    version: Annotated[
+        int | None, typer.Option(min=1, help="The version that was reviewed; needed where the cycle has several.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Sign a filed cycle; a signed version never changes.
@@ -270,7 +273,9 @@ def sign(
     from pipeline.steps.sign import sign_cycle
 
     with open_store(records) as store:
-        signed = sign_cycle(store, patient, cycle=cycle, role=role.value, by=by, reason=reason, at=datetime.now(UTC))
+        signed = sign_cycle(
+            store, patient, cycle=cycle, role=role.value, by=by, reason=reason, at=datetime.now(UTC), version=version
+        )
     _emit(signed, as_json, _show_plain)
 
 
@@ -484,6 +489,32 @@ def phantom(
         out, kind=kind.value, dialect=dialect.value, seed=seed, perfect=perfect, fault=fault, progress=say
     )
     _emit(made, as_json, _show_plain)
+
+
+@app.command()
+def calibrate(
+    scans: Annotated[list[Path], typer.Argument(help="Folders of the phantom scans.")],
+    form: Annotated[Path, typer.Option(help="Calibration form (see `prrt init-calibration`).")],
+    out: Annotated[Path, typer.Option(help="Folder for camera.toml, calibration.json and the page.")],
+    as_json: Json = False,
+) -> None:
+    """Turn phantom scans with known activities into a camera's section of the site profile.
+
+    Example: `prrt calibrate cylinder/cycle-1 nema/cycle-1 --form calibration.toml --out calibration`
+    """
+    from pipeline.console import show_calibration
+    from pipeline.steps.calibrate import calibrate_scans
+
+    _emit(calibrate_scans(scans, form, out), as_json, show_calibration)
+
+
+@app.command("init-calibration")
+def init_calibration(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("calibration.toml")) -> None:
+    """Write a commented calibration form to fill in."""
+    from pipeline.steps.init_files import write_calibration_form_template
+
+    write_calibration_form_template(path)
+    typer.echo(f"wrote {path}: fill it in, then run `prrt calibrate --form {path}`")
 
 
 @app.command("init-site")

@@ -279,3 +279,23 @@ def show_found_against_true(rows: list[Document]) -> None:
     console = screen()
     console.print(table)
     console.print("[dim]MBq at the first scan; TIA; mean dose with its stated sigma.[/]")
+
+
+def show_calibration(document: Document) -> None:
+    """Print the factor, sensitivity, recovery and dead time of a calibration, its flags and files."""
+    console = screen()
+    calibration, sensitivity = document["calibration"], document["sensitivity"]
+    console.print(f"Camera {document['camera_id']}: {document['geometry']}")
+    if calibration:
+        factor, sigma = calibration["calibration_factor_bq_s_per_count"], calibration["relative_sigma"]
+        console.print(f"  factor       {factor:.6g} Bq s per count ± {PERCENT * sigma:.1f} %")
+    if sensitivity:
+        console.print(f"  sensitivity  {sensitivity['cps_per_mbq_per_head']:.3g} counts/s per MBq and head")
+    if document["recovery"]:
+        recovery = document["recovery"]
+        console.print(f"  recovery     b {recovery['b_ml']:.3g} mL, c {recovery['c']:.3g}")
+    if document["dead_time"]:
+        console.print(f"  dead time    {document['dead_time']['dead_time_s']:.3g} s")
+    show_flags(document["flags"])
+    for path in document["files"].values() if isinstance(document["files"], dict) else document["files"]:
+        console.print(f"  wrote {path}")

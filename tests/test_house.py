@@ -19,7 +19,7 @@ NUMBERS = re.compile(r"\b(float|NDArray|AbsorbedDoseGy|BedGy)\b")
 # A number's field name ends in its unit, or in a word that says it has none.
 UNITS = (
     "_s", "_h", "_days", "_months", "_mm", "_ml", "_g", "_kg", "_cm", "_gy", "_bq", "_gbq", "_mev", "_hu", "_per_s",
-    "_per_ml", "_per_cm3", "_per_count", "_per_bq_s", "_per_nl", "_gy_per_s", "_bq_s",
+    "_per_ml", "_per_cm3", "_per_count", "_per_bq_s", "_per_nl", "_gy_per_s", "_bq_s", "_cps_per_mbq",
 )  # fmt: skip
 UNITLESS = (
     "label", "value", "c", "fraction", "extrapolated_fraction", "difference", "tolerance", "parameters", "covariance",
