@@ -71,6 +71,7 @@ def _process_and_sign(patient: Path, out: Path, url: str, cycle: int) -> Documen
             by="Demo Physicist",
             reason="demonstration on a phantom",
             at=datetime.now(UTC),
+            version=filed["version"],
         )
     return result
 

@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pipeline.errors import RefusalError, require
+from pipeline.records.filed_dose import kidneys
 from pipeline.records.record import Signature
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.records.record import CycleVersion, Role
 
 MEANING: Final[dict[str, str]] = {
@@ -61,17 +64,18 @@ def concerns(document: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*failed, *blocking]))
 
 
-def check_signature(version: CycleVersion | None, wish: SigningWish) -> SignedVersion:
+def check_signature(versions: Sequence[CycleVersion], wish: SigningWish) -> SignedVersion:
     """Return the signature to keep: the one that stands already, or a new one that may be given.
 
     Parameters
     ----------
-    version : CycleVersion or None
-        The newest version of the cycle.
+    versions : sequence of CycleVersion
+        Of the cycle, the newest last. Of several the signer must say which one was reviewed, as another process may
+        have filed one that nobody has seen.
     wish : SigningWish
     """
     role = _role(wish.role)
-    if version is None:
+    if not versions:
         raise RefusalError(
             "CYCLE_UNKNOWN",
             found=f"no filed cycle {wish.cycle} of this patient",
@@ -79,6 +83,15 @@ def check_signature(version: CycleVersion | None, wish: SigningWish) -> SignedVe
             do="process the cycle first, or check its number",
             where="cycle",
         )
+    version = versions[-1]
+    require(
+        wish.version is not None or len(versions) == 1,
+        "VERSION_AMBIGUOUS",
+        found=f"cycle {version.cycle} has {len(versions)} versions: {'; '.join(_described(v) for v in versions)}",
+        needed="the number of the version that was reviewed",
+        do=f"review version {version.version}, the newest, and give --version {version.version}",
+        where="version",
+    )
     require(
         wish.version in (None, version.version),
         "VERSION_SUPERSEDED",
@@ -101,6 +114,15 @@ def check_signature(version: CycleVersion | None, wish: SigningWish) -> SignedVe
         signed_at_local=wish.signed_at_local,
     )
     return SignedVersion(version.cycle, version.version, signature, already_signed=False)
+
+
+def _described(version: CycleVersion) -> str:
+    """Return number, time and doses of a version in words."""
+    found = kidneys(version.document["regions"])
+    doses = {"left kidney": found.left_gy, "right kidney": found.right_gy, "kidneys": found.rule and found.rule.mean_gy}
+    known = [f"{name} {dose:.3f} Gy" for name, dose in doses.items() if dose is not None]
+    created = (version.document.get("provenance") or {}).get("created_at") or version.recorded_at
+    return f"version {version.version} created {created}, {', '.join(known) or 'no kidney dose'}"
 
 
 def _role(role: str) -> Role:

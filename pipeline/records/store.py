@@ -199,13 +199,14 @@ class RecordStore:
         Parameters
         ----------
         version : int or None
-            The version that was reviewed; refused where a newer one has been filed since.
+            The version that was reviewed; refused where a newer one has been filed since. Must be given where the cycle
+            has more than one.
 
         Raises
         ------
         RefusalError
-            PATIENT_UNKNOWN, CYCLE_UNKNOWN, VERSION_SUPERSEDED, ROLE_UNKNOWN, SIGNER_MISSING, REASON_REQUIRED (a failed
-            second check or a BLOCK flag), DOSE_NOT_SIGNED (physician before physicist).
+            PATIENT_UNKNOWN, CYCLE_UNKNOWN, VERSION_AMBIGUOUS, VERSION_SUPERSEDED, ROLE_UNKNOWN, SIGNER_MISSING,
+            REASON_REQUIRED (a failed second check or a BLOCK flag), DOSE_NOT_SIGNED (physician before physicist).
         """
         wish = SigningWish(
             cycle=cycle,

@@ -150,8 +150,7 @@ def _entry_kinds(connection: Connection, patient_key: str) -> dict[str, str]:
 
 
 def add_signature(connection: Connection, record: PatientRecord, wish: SigningWish) -> SignedVersion:
-    version = next((v for v in record.latest_versions if v.cycle == wish.cycle), None)
-    signed = check_signature(version, wish)
+    signed = check_signature([v for v in record.versions if v.cycle == wish.cycle], wish)
     if not signed.already_signed:
         row = signed.row() | {"patient_key": record.patient_key}
         action = f"sign-{signed.signature.role}"

@@ -26,7 +26,8 @@ def sign_cycle(
     Parameters
     ----------
     version : int or None
-        The version that was reviewed; refused where a newer one has been filed since.
+        The version that was reviewed; refused where a newer one has been filed since. Must be given where the cycle
+        has more than one.
 
     Returns
     -------
@@ -37,8 +38,8 @@ def sign_cycle(
     Raises
     ------
     RefusalError
-        PATIENT_UNKNOWN, CYCLE_UNKNOWN, VERSION_SUPERSEDED, ROLE_UNKNOWN, SIGNER_MISSING, REASON_REQUIRED,
-        DOSE_NOT_SIGNED.
+        PATIENT_UNKNOWN, CYCLE_UNKNOWN, VERSION_AMBIGUOUS, VERSION_SUPERSEDED, ROLE_UNKNOWN, SIGNER_MISSING,
+        REASON_REQUIRED, DOSE_NOT_SIGNED.
     """
     signed = store.sign(patient_key, cycle, role, by, reason, at, version)
     return {"patient_key": patient_key, **signed.row(), "already_signed": signed.already_signed}

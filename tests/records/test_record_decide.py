@@ -19,8 +19,9 @@ from pipeline.steps.sign import sign_cycle
 ON = date(2026, 4, 20)
 
 
-def physicist(store: RecordStore, cycle: int = 1, reason: str = "") -> dict[str, Any]:
-    return sign_cycle(store, "phantom-1", cycle=cycle, role="physicist", by="A. Physicist", reason=reason, at=AT)
+def physicist(store: RecordStore, cycle: int = 1, reason: str = "", version: int | None = None) -> dict[str, Any]:
+    who = {"role": "physicist", "by": "A. Physicist", "reason": reason}
+    return sign_cycle(store, "phantom-1", cycle=cycle, **who, at=AT, version=version)
 
 
 def codes(decision: dict[str, Any]) -> list[str]:
@@ -86,7 +87,7 @@ def test_marrow_by_the_method_of_the_limit_counts_another_refers(store: RecordSt
     file_cycle(store, both)
     assert store.course("phantom-1", ON, 7.4)[0].cycles[0].marrow_gy == pytest.approx(0.12)
     file_cycle(store, result(regions=[*result()["regions"][:3], vertebral]), key="key-2")
-    physicist(store)
+    physicist(store, version=2)
     assert "MARROW_METHOD_MISMATCH" in codes(decide_next(store, "phantom-1", ON))
 
 
@@ -94,7 +95,7 @@ def test_a_newer_unsigned_version_takes_the_signature_away_until_it_is_signed(re
     filed = file_cycle(ready, result(regions=[region("kidney", 3.0), *result()["regions"][2:]]), key="key-2")
     assert (filed.version, filed.created) == (2, True)
     assert "KIDNEY_DOSIMETRY_MISSING" in codes(decide_next(ready, "phantom-1", ON))
-    assert physicist(ready)["version"] == 2
+    assert physicist(ready, version=2)["version"] == 2
     decision = decide_next(ready, "phantom-1", ON)
     assert decision["outcome"] == "GIVE"
     assert decision["cumulative"]["kidney_gy"] == pytest.approx(3.0)

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from record_examples import AT, IMAGING, LABS, SETTINGS, file_cycle, result
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.errors import RefusalError
 from pipeline.records import RecordStore, open_store
 from pipeline.steps.file_result import file_result
@@ -214,6 +216,28 @@ def test_a_version_that_was_superseded_meanwhile_is_not_signed(store: RecordStor
     file_cycle(store, result(flags=[{"code": "LATER"}]), key="key-2")
     refused("VERSION_SUPERSEDED", store, lambda: sign(store, version=1))
     assert sign(store, version=2)["version"] == 2
+
+
+def test_of_several_versions_the_signer_must_name_the_one_that_was_reviewed(store: RecordStore) -> None:
+    file_cycle(store)
+    left, *others = result()["regions"]
+    file_cycle(store, result(regions=[left | {"mean_dose_gy": 9.25}, *others]), key="key-2")
+    for role in ("physicist", "physician"):
+        error = refused("VERSION_AMBIGUOUS", store, lambda role=role: sign(store, role))
+        for said in ("version 1 created 2026-03-20T09:00:00+00:00, left kidney 4.000 Gy", "left kidney 9.250 Gy"):
+            assert said in error.found
+    assert "--version 2" in error.do
+    assert sign(store, version=2)["version"] == 2
+
+
+def test_the_command_signs_the_version_it_is_told(store: RecordStore, url: str) -> None:
+    file_cycle(store)
+    file_cycle(store, result(flags=[{"code": "LATER"}]), key="key-2")
+    command = ["sign", "phantom-1", "--cycle", "1", "--role", "physicist", "--by", "A. Physicist", "--records", url]
+    assert CliRunner().invoke(app, command).exception.code == "VERSION_AMBIGUOUS"
+    assert CliRunner().invoke(app, [*command, "--version", "1"]).exception.code == "VERSION_SUPERSEDED"
+    signed = CliRunner().invoke(app, [*command, "--version", "2", "--json"])
+    assert (signed.exit_code, json.loads(signed.stdout)["version"]) == (0, 2)
 
 
 @pytest.mark.parametrize(
