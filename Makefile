@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check bench pictures clean
+.PHONY: help demo test lint check web clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   phantom patient -> dose -> report -> decision (creates $(VENV) first)"
 	@echo "make test   all tests that need no GPU"
 	@echo "make lint   ruff, mypy --strict, import-linter, deptry, vulture"
-	@echo "make bench  benchmarks, tables to the screen"
+	@echo "make web    rebuild the script of the look page (needs npm)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ lint: $(VENV)/.installed
 	@$(BIN)/vulture
 
 check: lint test
+
+web:
+	@cd web && npm ci --silent && node build.mjs
 
 clean:
 	rm -rf $(VENV) demo-out

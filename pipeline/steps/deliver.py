@@ -17,6 +17,7 @@ from pipeline.records.store import open_store
 from pipeline.report.pdf import write_report
 from pipeline.report.pictures import write_pictures
 from pipeline.report.volumes import ReportVolumes
+from pipeline.review.page import PageVolumes, write_page
 from pipeline.steps import artefacts
 from pipeline.steps.export import export_cycle, on_grid
 
@@ -53,6 +54,7 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
         history = records.show(result["patient_key"])
     pictures = write_pictures(out / "pictures", result, volumes, result["decision"], history)
     write_report(out / "report.pdf", result, volumes, history, result["decision"])
+    write_page(out / "index.html", result, _page_volumes(store, payload, volumes), history)
     objects = export_cycle(
         out,
         document=result,
@@ -64,6 +66,7 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
     )
     return {
         "report": str(out / "report.pdf"),
+        "page": str(out / "index.html"),
         "pictures": [str(path) for path in pictures],
         "dicom": [str(path) for path in objects],
     }
@@ -94,6 +97,21 @@ def _report_volumes(store: ArrayStore, payload: Document) -> ReportVolumes:
         labels=np.asarray(on_grid(segmentation, grid).label),
         grid=grid,
         region_names={region.label: _title(region) for region in segmentation.regions},
+    )
+
+
+def _page_volumes(store: ArrayStore, payload: Document, drawn: ReportVolumes) -> PageVolumes:
+    dose = artefacts.dose_from(store, payload["dosed"]["dose"])
+    maps = [artefacts.activity_from(store, aligned["activity"]) for aligned in payload["aligned"]]
+    return PageVolumes(
+        ct_hu=np.rint(drawn.ct_hu).astype(np.int16),
+        dose_gy=np.asarray(dose.dose_gy, dtype=np.float32),
+        activities_bq_per_ml=tuple(np.asarray(m.activity_bq_per_ml, dtype=np.float32) for m in maps),
+        labels=np.asarray(drawn.labels, dtype=np.int16),
+        grid=dose.grid,
+        region_names=drawn.region_names,
+        ct_grid=drawn.grid,
+        labels_grid=drawn.grid,
     )
 
 
