@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.files.tables import Row, read_rows
+from pipeline.rules.counts import exceeds_leukocytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,8 @@ def load_labs(path: Path) -> tuple[dict[str, Any], ...]:
     Raises
     ------
     RefusalError
-        ``LABS_INVALID``: unknown column or unit, bad date or number, a value no living patient has.
+        ``LABS_INVALID``: unknown column or unit, bad date or number, a value no living patient has, more granulocytes
+        than leukocytes.
     """
     rows = read_rows(path, code="LABS_INVALID", required=("date",))
     columns = {column: _column(rows[0], column) for column in rows[0].cells if column != "date"}
@@ -101,6 +103,9 @@ def _panel(row: Row, columns: dict[str, tuple[str, str]]) -> dict[str, Any]:
     for column, (name, unit) in columns.items():
         if name:
             panel[name] = _value(row, column, name, _plain(lowered.get(f"{name}_unit", "")) or unit)
+    if exceeds_leukocytes(panel["granulocytes"], panel["wbc"]):
+        found = f"{panel['granulocytes']:g}, more than the wbc of {panel['wbc']:g} (percent?),"
+        raise row.refusal("granulocytes", found, "granulocytes in 10^9/L, a part of the wbc")
     return panel
 
 

@@ -12,6 +12,7 @@ from pipeline.domain.provenance import canonical_json, content_hash
 from pipeline.errors import require
 from pipeline.records.event_keys import check_event
 from pipeline.records.times import day_of
+from pipeline.rules.counts import exceeds_leukocytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,6 +124,15 @@ def _check_labs(values: Mapping[str, Any], where: str) -> None:
             found=f"{name} = {value!r}",
             needed="a count in 10^9/L (haemoglobin: g/L), not negative",
             do="correct the value, or leave it out where it was not measured",
+            where=where,
+        )
+    for name in ("granulocytes", "neutrophils"):
+        require(
+            not exceeds_leukocytes(values.get(name), values.get("wbc")),
+            "ENTRY_INVALID",
+            found=f"{name} {values.get(name)} with wbc {values.get('wbc')} (percent?)",
+            needed=f"{name} in 10^9/L, a part of the wbc",
+            do="give the absolute count",
             where=where,
         )
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 COUNTS: Final = ("wbc", "granulocytes", "platelets")
 REASON_CODES: Final = {"wbc": "COUNT_WBC", "granulocytes": "COUNT_GRANULOCYTES", "platelets": "COUNT_PLATELETS"}
+# Granulocytes are part of the leukocytes; 5 % for two analysers (project choice). Below 3 x 10^9/L, where the gate of
+# the leukocytes fails anyway, rounding and a differential of few cells count for more, and the 3 itself is compared.
+GRANULOCYTES_OF_LEUKOCYTES: Final = 1.05
+COMPARED_FROM_PER_NL: Final = 3.0
 # Divisors to 10^9/L = 1/nL; 10^3/uL, G/L and giga/L are the same number.
 DIVISORS_TO_PER_NL: Final[dict[str, float]] = {
     "10^9/l": 1.0,
@@ -72,6 +76,16 @@ def counts_per_nl(value: float, unit: str) -> float:
             where="labs",
         )
     return value / divisor
+
+
+def exceeds_leukocytes(granulocytes_per_nl: float | None, wbc_per_nl: float | None) -> bool:
+    """Tell whether granulocytes (or neutrophils) are more than the leukocytes they are part of: percent, most likely.
+
+    A percentage passes the gate of 1.5 x 10^9/L whatever the patient's count is.
+    """
+    if granulocytes_per_nl is None or wbc_per_nl is None:
+        return False
+    return granulocytes_per_nl > GRANULOCYTES_OF_LEUKOCYTES * max(wbc_per_nl, COMPARED_FROM_PER_NL)
 
 
 def add_months(day: date, months: int) -> date:

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from pipeline.rules.counts import exceeds_leukocytes
 from pipeline.rules.situation import Finding, Row
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ FAULT_TEXTS: Final[dict[str, str]] = {
     "DATA_INVALID_DATES": "cycle dates do not strictly increase, lie after the decision day, or cannot be read",
     "DATA_INVALID_ACTIVITY": "an activity is missing, not above 0, not a number, or beyond 100 GBq",
     "DATA_INVALID_DOSE": "a dose or its sigma is negative or not a number",
-    "DATA_INVALID_COUNTS": "a blood count is negative, not a number, or beyond any patient's (wrong unit?)",
+    "DATA_INVALID_COUNTS": "a blood count is negative, not a number, or beyond any patient's (wrong unit?), or the "
+    "granulocytes are more than the leukocytes (percent?)",
     "DATA_INVALID_CYCLES": "the numbers of the cycles leave one out",
     "DATA_INVALID_FILED_IN_ERROR": "a cycle is stated to be filed in error and is not filed anew yet",
     "DATA_INVALID_GRADE": "the haematological grade is not a whole number from 0 to 5",
@@ -69,6 +71,7 @@ def _counts_invalid(course: PatientCourse) -> bool:
         _is_bad(panel.wbc_per_nl, HIGHEST_LEUKOCYTES_PER_NL)
         or _is_bad(panel.granulocytes_per_nl, HIGHEST_LEUKOCYTES_PER_NL)
         or _is_bad(panel.platelets_per_nl, HIGHEST_PLATELETS_PER_NL)
+        or exceeds_leukocytes(panel.granulocytes_per_nl, panel.wbc_per_nl)
         for panel in course.panels
     )
 

@@ -151,6 +151,8 @@ def test_files_are_read_and_recorded(store: RecordStore, tmp_path: Path) -> None
         ("ENTRY_INVALID", {"labs": [LABS, LABS | {"date": "2026-04-16", "wbc": -1.0}]}),
         ("ENTRY_INVALID", {"labs": [LABS, {"date": "2026-04-16", "wbc": float("nan")}]}),
         ("ENTRY_INVALID", {"labs": [LABS, {"date": "2026-04-16", "wbc": None}]}),
+        ("ENTRY_INVALID", {"labs": [LABS, LABS | {"date": "2026-04-16", "granulocytes": 57.0}]}),
+        ("ENTRY_INVALID", {"labs": [{"date": "2026-04-16", "wbc": 4.2, "neutrophils": 57.0}]}),
         ("ENTRY_INVALID", {"labs": [LABS], "imaging": [IMAGING | {"recist": "worse"}]}),
         ("DATE_INVALID", {"labs": [LABS, LABS | {"date": "16.4.2026"}]}),
         ("EVENT_INVALID", {"labs": [LABS], "event": EVENT | {"withdrawnn": True}}),

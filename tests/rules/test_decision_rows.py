@@ -10,6 +10,7 @@ from course_builders import CT, DECISION_DAY, LAST_CYCLE_DAY, course, cycles, de
 
 from pipeline.domain.decision import ClinicianFlags, ResponseAssessment, SalvageStatus
 from pipeline.rules.decide import ROWS
+from pipeline.rules.rows_data import FAULT_TEXTS
 
 CONDITIONS = ("primary_completed", "favourable_response", "progressed_after", "ordered")
 ELIGIBLE = SalvageStatus(**dict.fromkeys(CONDITIONS, True))
@@ -50,6 +51,10 @@ def test_row_02_withdrawn() -> None:
         (course(*cycles(3.5, kidney_left_gy=-1.0, kidney_right_gy=-1.0)), "DATA_INVALID_DOSE"),
         (course(*cycles(3.5), panels=(panel(), panel(date(2026, 4, 14), wbc_per_nl=-1.0))), "DATA_INVALID_COUNTS"),
         (course(*cycles(3.5), panels=(panel(platelets_per_nl=10001.0),)), "DATA_INVALID_COUNTS"),
+        (course(*cycles(3.5), panels=(panel(granulocytes_per_nl=57.0),)), "DATA_INVALID_COUNTS"),
+        (course(*cycles(3.5), panels=(panel(granulocytes_per_nl=4.411),)), "DATA_INVALID_COUNTS"),
+        (course(*cycles(3.5), panels=(panel(granulocytes_per_nl=57.0, wbc_per_nl=2.0),)), "DATA_INVALID_COUNTS"),
+        (course(*cycles(3.5), panels=(panel(granulocytes_per_nl=57.0, neutrophils_only=True),)), "DATA_INVALID_COUNTS"),
         (course(replace(cycles(3.5)[0], activity_gbq=100.1)), "DATA_INVALID_ACTIVITY"),
         (course(*cycles(3.5), worst_haematological_grade=6), "DATA_INVALID_GRADE"),
         (course(*cycles(3.5), data_faults=("DATA_INVALID_UNIT",)), "DATA_INVALID_UNIT"),
@@ -59,6 +64,23 @@ def test_row_03_data_invalid(patient, code) -> None:
     decision = decide(patient)
     assert decision.outcome == "REFER"
     assert (3, "REFER", code) in found(decision)
+
+
+@pytest.mark.parametrize(
+    ("wbc", "granulocytes", "outcome"), [(4.2, 4.4, "GIVE"), (2.0, 2.4, "WAIT"), (3.01, 3.16, "GIVE")]
+)
+def test_row_03_granulocytes_within_five_percent_of_the_leukocytes_are_usable(wbc, granulocytes, outcome) -> None:
+    # 1.05 x wbc, and 1.05 x 3.0 where the leukocytes themselves are below their gate (project choice).
+    patient = course(*cycles(3.5), panels=(panel(wbc_per_nl=wbc, granulocytes_per_nl=granulocytes),))
+    assert decide(patient).outcome == outcome
+
+
+def test_row_03_every_fault_that_can_be_found_is_said_in_words() -> None:
+    from pipeline.records.course import ERROR_FAULT, GAP_FAULT
+
+    for code in (GAP_FAULT, ERROR_FAULT):
+        reasons = [r for r in decide(course(*cycles(3.5), data_faults=(code,))).reasons if r.code == code]
+        assert [reason.text for reason in reasons] == [FAULT_TEXTS[code]]
 
 
 def test_row_04_kidney_dose_reached_even_if_another_cycle_is_missing() -> None:

@@ -203,6 +203,8 @@ def test_units_of_counts_change_nothing(tmp_path_factory, value):
         "date,wbc,granulocytes,platelets\n2026-04-15,4,2,many\n",
         "date,wbc,granulocytes,platelets\n2026-04-15,-4,2,100\n",
         "date,wbc,granulocytes,platelets\n2026-04-15,4,2,160000\n",
+        "date,wbc,granulocytes,platelets\n2026-04-15,4,57,160\n",
+        "date,wbc,granulocytes [/uL],platelets\n2026-04-15,4,4201,160\n",
         "date,wbc,granulocytes,platelets,haemoglobin\n2026-04-15,4,2,160,12.0\n",
         "date,wbc,granulocytes,platelets,haemoglobin [stone]\n2026-04-15,4,2,160,120\n",
         "date,wbc,granulocytes,platelets,wbc [/uL]\n2026-04-15,4,2,160,4000\n",
@@ -212,6 +214,14 @@ def test_units_of_counts_change_nothing(tmp_path_factory, value):
 )
 def test_bad_labs_are_refused(write, text):
     assert code_of(lambda: load_labs(write(text))) == "LABS_INVALID"
+
+
+def test_granulocytes_in_percent_are_named(write):
+    with pytest.raises(RefusalError) as caught:
+        load_labs(write("date,wbc,granulocytes,platelets\n2026-04-15,4.2,57,160\n"))
+    assert "percent" in caught.value.found
+    assert "10^9/L" in caught.value.needed
+    assert load_labs(write("date,wbc,granulocytes,platelets\n2026-04-15,2.0,2.4,160\n"))[0]["wbc"] == 2.0
 
 
 def test_semicolons_of_a_spreadsheet_are_read(write):
