@@ -12,7 +12,7 @@ from pipeline.physics.filed_ledger import ledger_of
 from pipeline.physics.ledger import entries_document
 from pipeline.report import style
 from pipeline.report.ledger_text import compact, signed_value, step_title, unit_text, with_parts
-from pipeline.report.paper import Column, coloured, marked, paragraph, table, titled
+from pipeline.report.paper import Column, coloured, marked, paragraph, section, table, titled
 from pipeline.report.text import region_title, safe, with_sigma
 from pipeline.units import PERCENT
 
@@ -51,12 +51,10 @@ def ledger_appendix(document: Mapping[str, Any]) -> Flowables:
         return titled(
             "Ledger of every dose", paragraph("The factors were not kept when this result was filed.", "note")
         )
-    tables = [
-        KeepTogether([_matrix(beside), Spacer(1, 4 * mm)]) for group in _by_shape(found) for beside in _evenly(group)
-    ]
+    first, *tables = [[_matrix(beside), Spacer(1, 4 * mm)] for group in _by_shape(found) for beside in _evenly(group)]
     return [
-        *titled("Ledger of every dose", paragraph(NOTE, "note"), Spacer(1, 2 * mm)),
-        *tables,
+        KeepTogether([section("Ledger of every dose"), paragraph(NOTE, "note"), Spacer(1, 2 * mm), *first]),
+        *map(KeepTogether, tables),
         *_left_out(document, found),
         *_sources([ledger for _, ledger in found], document),
     ]
