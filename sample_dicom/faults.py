@@ -13,6 +13,7 @@ from pipeline.errors import RefusalError
 from pipeline.units import SECONDS_PER_HOUR
 from sample_dicom import anatomy, scanner, tissues
 from sample_dicom.kinetics import LN2, LU177_HALF_LIFE_H, Curve, rate_per_s
+from sample_dicom.plan import perfect_factor
 from sample_dicom.scene import Motion, Part, draw
 from sample_dicom.shapes import Column, sphere
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 ARM, DEPOT = 40, 41
 ARM_MM: Final = (222.0, 0.0, 0.0)
 DEPOT_MM: Final = (224.0, 0.0, 40.0)
-DEPOT_ML: Final = 60.0
+DEPOT_ML: Final = 200.0
 # Effective half-life of what stays at the injection site: a choice of the phantom.
 DEPOT_HALF_LIFE_H: Final = 30.0
+HEADROOM: Final = 1.25
 # Another adult: 8 % broader, 10 % deeper, 6 % taller, with organs of other sizes and places.
 OTHER_SEED_STEP: Final = 1000
 OTHER_SIZE: Final = (1.06, 1.10, 1.08)  # slices, rows, columns
@@ -133,8 +135,15 @@ def upper_half(grid: Grid) -> Grid:
 
 def with_fault(plan: Plan, fault: Fault) -> Plan:
     """Return the plan of a patient whose arm holds a part of the dose; other faults change nothing in the patient."""
-    if fault.extravasated == 0.0:
+    if fault.extravasated != 0.0:
+        plan = _with_arm(plan, fault)
+    if not plan.perfect or (fault.extravasated == 0.0 and not fault.corrected_to):
         return plan
+    # A perfect camera fills its 16 bits: it needs room for a depot and for values that a workstation raises.
+    return replace(plan, factor_bq_s_per_count=HEADROOM * perfect_factor(plan.cycles, plan.labels))
+
+
+def _with_arm(plan: Plan, fault: Fault) -> Plan:
     scene = plan.phantom.scene
     parts = (*scene.parts, *_arm()) if fault.arm_in_field else scene.parts
     more = {ARM: tissues.SOFT, DEPOT: tissues.SOFT} if fault.arm_in_field else {}

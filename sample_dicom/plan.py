@@ -95,11 +95,11 @@ def plan_of(phantom: Phantom, *, kind: str, dialect: str, seed: int, perfect: bo
     labels = draw(phantom.scene, drawing_grid(phantom, drawing_mm))
     volume_ml = np.asarray(np.bincount(labels.ravel(), minlength=256) * (drawing_mm / MM_PER_CM) ** 3, dtype=np.float64)
     made = tuple(_cycle(phantom, seed, n, volume_ml, perfect=perfect) for n in range(1, cycles + 1))
-    factor = _perfect_factor(made, labels) if perfect else scanner.FACTOR_BQ_S_PER_COUNT
+    factor = perfect_factor(made, labels) if perfect else scanner.FACTOR_BQ_S_PER_COUNT
     return Plan(phantom, kind, dialect, seed, perfect, labels, drawing_mm, made, factor)
 
 
-def _perfect_factor(cycles: tuple[Cycle, ...], labels: Labels) -> float:
+def perfect_factor(cycles: tuple[Cycle, ...], labels: Labels) -> float:
     """Factor (Bq s per count) that puts the hottest voxel near full scale."""
     count = np.bincount(labels.ravel(), minlength=256)
     hottest = max(curve.at(c.delay_s(c.starts[0])) / count[k] for c in cycles for k, curve in c.curves.items())
