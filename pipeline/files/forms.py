@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.therapy import Administration
-from pipeline.errors import require
+from pipeline.files.event_form import load_event
 from pipeline.files.laboratory import load_labs
-from pipeline.files.tables import Row, read_rows
+from pipeline.files.tables import Row, corrected_entry, read_rows
 from pipeline.physics.marrow import BloodSamples
 from pipeline.toml_table import REQUIRED, TomlTable, read_toml
 from pipeline.units import BQ_PER_MBQ, SECONDS_PER_HOUR
@@ -26,7 +26,6 @@ __all__ = [
 ]  # fmt: skip
 
 _FORM_DO = "complete the cycle form; `prrt init-cycle` writes one with every key explained"
-_EVENT_DO = "correct the event file; the keys are those of section 2.2 of the clinical specification"
 # Section 6.4: an administered activity outside is a unit mistaken (GBq, Bq), not a therapy.
 PLAUSIBLE_MBQ = (100.0, 15_000.0)
 # More would be a typing error: published protocols scan up to six times (project choice).
@@ -125,12 +124,13 @@ _RECIST = ("CR", "PR", "SD", "PD", "NE")
 
 
 def load_imaging(path: Path) -> tuple[dict[str, Any], ...]:
-    """Read response assessments (CSV ``date,modality,recist``).
+    """Read response assessments (CSV ``date,modality,recist[,supersedes]``).
 
     Returns
     -------
     tuple of dict
-        ``date`` (ISO), ``modality``, ``recist`` (CR, PR, SD, PD, NE or None).
+        ``date`` (ISO), ``modality``, ``recist`` (CR, PR, SD, PD, NE or None); ``supersedes``, the id of the recorded
+        entry that the row corrects, where it is given.
 
     Raises
     ------
@@ -148,78 +148,4 @@ def _assessment(row: Row) -> dict[str, Any]:
     modality = row.text("modality")
     if not modality:
         raise row.refusal("modality", "nothing", "the modality, as CT or MR")
-    return {"date": row.day("date").isoformat(), "modality": modality, "recist": recist}
-
-
-_FLAGS = ("dead", "withdrawn", "progression_non_recist", "deterioration", "tumour_load_decrease",
-          "marrow_toxicity_stop", "marrow_toxicity_continue", "reduce_30_ordered")  # fmt: skip
-_SALVAGE = ("primary_completed", "favourable_response", "progressed_after", "ordered")
-# Highest points of section 7.4.
-_POINTS = {"liver": 4, "bone": 3, "lymph_nodes": 3, "peritoneal_pleural": 3}
-
-
-def load_event(path: Path) -> dict[str, Any]:
-    """Read a clinical event (TOML): burden points, orders and flags that only a clinician can give.
-
-    Keys stand at the top, or in the tables ``[flags]``, ``[salvage]`` and ``[burden]``.
-
-    Returns
-    -------
-    dict
-        Flat: ``date`` (ISO), ``by``, ``reason`` and every other key that was given.
-
-    Raises
-    ------
-    RefusalError
-        ``EVENT_INVALID`` with the key's name.
-    """
-    document = _flattened(read_toml(path, "EVENT_INVALID", _EVENT_DO), path)
-    table = TomlTable(document, code="EVENT_INVALID", do=_EVENT_DO)
-    head = {"date": table.day("date").isoformat(), "by": table.text("by"), "reason": table.text("reason")}
-    given: dict[str, Any] = {name: table.truth(name, None) for name in (*_FLAGS, *_SALVAGE)}
-    given |= {name: table.whole(name, None, least=0, most=most) for name, most in _POINTS.items()}
-    given |= {
-        "protocol": table.choice("protocol", ("DOSIMETRY_GUIDED", "ROTTERDAM_4"), None),
-        "phase": table.choice("phase", ("PRIMARY", "SALVAGE"), None),
-        "phase_started_on": _iso(table.day("phase_started_on", None)),
-        "worst_haematological_grade": table.whole("worst_haematological_grade", None, least=0, most=5),
-        "planned_activity_gbq": table.number("planned_activity_gbq", None, above=0.0, most=15.0),
-        "asymmetry_acknowledged": _cycles(table, "asymmetry_acknowledged"),
-        "filed_in_error": _cycles(table, "filed_in_error"),
-    }
-    table.finish()
-    said = {name: value for name, value in given.items() if value is not None}
-    if not said:
-        raise table.refusal("", "nothing but date, by and reason", "at least one flag, order, grade or burden point")
-    return head | said
-
-
-def _iso(day: Any) -> str | None:
-    return None if day is None else str(day.isoformat())
-
-
-def _flattened(document: dict[str, Any], path: Path) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        inner = value if key in {"flags", "salvage", "burden"} and isinstance(value, dict) else {key: value}
-        for name, content in inner.items():
-            require(
-                name not in flat,
-                "EVENT_INVALID",
-                found=f"{name} twice",
-                needed="each key once",
-                do=_EVENT_DO,
-                where=path.name,
-            )
-            flat[name] = content
-    return flat
-
-
-def _cycles(table: TomlTable, key: str) -> list[int] | None:
-    value = table.raw(key, None, "a list of cycle numbers")
-    if value is None:
-        return None
-    good = isinstance(value, list) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in value)
-    if not good:
-        raise table.refusal(key, repr(value), "a list of cycle numbers, as [1, 2]")
-    return sorted(set(value))
+    return {"date": row.day("date").isoformat(), "modality": modality, "recist": recist} | corrected_entry(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.files.tables import Row, read_rows
+from pipeline.files.tables import Row, corrected_entry, read_rows
 from pipeline.rules.counts import exceeds_leukocytes
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _PLAUSIBLE = {
     "haemoglobin": (20.0, 300.0), "creatinine": (5.0, 5000.0), "bilirubin": (0.0, 2000.0), "albumin": (5.0, 80.0),
     "alt": (0.0, 50000.0), "ast": (0.0, 50000.0), "alp": (0.0, 50000.0), "ggt": (0.0, 50000.0), "egfr": (0.0, 250.0),
 }  # fmt: skip
+NOT_MEASURED = ("date", "supersedes")
 REQUIRED_COLUMNS = ("date", "wbc", "granulocytes", "platelets")
 _HEADER = re.compile(r"(?P<name>[a-z]+)(?P<limit>_uln|_lln|_baseline)?(?:\s*[\[(](?P<unit>[^\])]+)[\])])?")
 _SUFFIXES = {
@@ -51,7 +52,8 @@ def load_labs(path: Path) -> tuple[dict[str, Any], ...]:
     """Read laboratory values (CSV ``date,wbc,granulocytes,platelets[,haemoglobin,creatinine,...]``).
 
     Without a unit a column is in 10^9/L (counts), g/L (haemoglobin, albumin), umol/L (creatinine, bilirubin) or U/L. A
-    unit stands in the header (``haemoglobin [g/dL]``, ``haemoglobin_g_per_dl``) or in a column ``haemoglobin_unit``.
+    unit stands in the header (``haemoglobin [g/dL]``, ``haemoglobin_g_per_dl``) or in a column ``haemoglobin_unit``. A
+    column ``supersedes`` holds the id of the recorded entry that the row corrects.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def load_labs(path: Path) -> tuple[dict[str, Any], ...]:
         than leukocytes.
     """
     rows = read_rows(path, code="LABS_INVALID", required=("date",))
-    columns = {column: _column(rows[0], column) for column in rows[0].cells if column != "date"}
+    columns = {column: _column(rows[0], column) for column in rows[0].cells if column not in NOT_MEASURED}
     named = {name for name, _ in columns.values() if name}
     missing = [column for column in REQUIRED_COLUMNS[1:] if column not in named]
     if missing:
@@ -98,7 +100,7 @@ def _column(row: Row, column: str) -> tuple[str, str]:
 
 
 def _panel(row: Row, columns: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    panel: dict[str, Any] = {"date": row.day("date").isoformat()}
+    panel: dict[str, Any] = {"date": row.day("date").isoformat()} | corrected_entry(row)
     lowered = {column.strip().lower(): row.text(column) for column in row.cells}
     for column, (name, unit) in columns.items():
         if name:

@@ -58,6 +58,12 @@ class Row:
             raise self.refusal(column, repr(self.text(column)), "a date as 2026-03-02") from None
 
 
+def corrected_entry(row: Row) -> dict[str, str]:
+    """Return ``supersedes``, the id of the recorded entry that a row corrects; empty where it corrects none."""
+    corrects = row.text("supersedes")
+    return {"supersedes": corrects} if corrects else {}
+
+
 def read_rows(path: Path, *, code: str, required: Sequence[str]) -> tuple[Row, ...]:
     """Read a CSV file with a header line (comma, or semicolon where the header has no comma).
 

@@ -97,9 +97,11 @@ def _are_imputed(value: Any) -> bool:
 def _is_imputed(item: Any) -> bool:
     if not isinstance(item, dict) or not item.keys() <= IMPUTED or not _is_whole(item.get("cycle"), least=1):
         return False
-    doses = {name: value for name, value in item.items() if name.endswith("_gy")}
+    sigmas = [value for name, value in item.items() if name.endswith("_sigma_gy")]
+    # A missing dose is never taken as 0 (row 6 of section 2.4), not by a signature either.
+    doses = [item[name] for name in ("kidney_gy", "marrow_gy") if name in item]
     has_method = isinstance(item.get("marrow_method"), str) or "marrow_gy" not in item
-    return has_method and bool(doses) and all(_is_number(value) for value in doses.values())
+    return has_method and bool(doses) and all(map(_is_positive, doses)) and all(map(_is_number, sigmas))
 
 
 def _are_given(value: Any) -> bool:

@@ -157,6 +157,7 @@ def test_files_are_read_and_recorded(store: RecordStore, tmp_path: Path) -> None
         ("DATE_INVALID", {"labs": [LABS, LABS | {"date": "16.4.2026"}]}),
         ("EVENT_INVALID", {"labs": [LABS], "event": EVENT | {"withdrawnn": True}}),
         ("EVENT_INVALID", {"labs": [LABS], "event": EVENT | {"withdrawn": "yes"}}),
+        ("EVENT_INVALID", {"event": {**EVENT, "imputed": [{"cycle": 1, "kidney_gy": 0.0}]}}),
         ("EVENT_INVALID", {"event": {**EVENT, "by": "", "imputed": [{"cycle": 1, "kidney_gy": 3.0}]}}),
         ("SUPERSEDED_UNKNOWN", {"labs": [LABS, LABS | {"supersedes": "0123456789"}]}),
         ("NOTHING_TO_RECORD", {"labs": []}),
@@ -177,6 +178,33 @@ def test_a_correction_names_the_entry_it_corrects(store: RecordStore) -> None:
     shown = {entry["entry_id"]: entry for entry in store.show("phantom-1")["labs"]}
     assert shown[wrong]["superseded_by"] == right["entry_id"]
     assert shown[right["entry_id"]]["superseded_by"] is None
+
+
+def run(*command: object) -> dict[str, Any]:
+    done = CliRunner().invoke(app, [*map(str, command), "--json"])
+    assert done.exit_code == 0, done.exception
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_command_records_corrections_cycles_given_elsewhere_and_imputed_doses(url: str, tmp_path: Path) -> None:
+    labs, imaging, event = tmp_path / "labs.csv", tmp_path / "imaging.csv", tmp_path / "event.toml"
+    files = ["--labs", labs, "--imaging", imaging, "--event", event]
+    labs.write_text("date,wbc,granulocytes,platelets\n2026-04-15,4.2,2.4,16\n")
+    imaging.write_text("date,modality,recist\n2026-04-10,CT,PD\n")
+    head = 'date = 2026-04-16\nby = "A. Physicist"\nreason = "report of the other hospital"\n'
+    cycle = "[[given_cycles]]\ncycle = 1\ngiven_on = 2026-03-02\nactivity_gbq = 7.4\n"
+    dose = '[[imputed]]\ncycle = 1\nkidney_gy = {}\nmarrow_gy = 0.1\nmarrow_method = "blood_planar"\n'
+    event.write_text(head + cycle + dose.format(36.0))
+    wrong = {
+        entry["kind"]: entry["entry_id"] for entry in run("record", "phantom-1", "--records", url, *files)["added"]
+    }
+    labs.write_text(f"date,wbc,granulocytes,platelets,supersedes\n2026-04-15,4.2,2.4,160,{wrong['labs'][:8]}\n")
+    imaging.write_text(f"date,modality,recist,supersedes\n2026-04-10,CT,SD,{wrong['imaging']}\n")
+    event.write_text(head + f'supersedes = "{wrong["event"]}"\n' + cycle + dose.format(3.6))
+    assert len(run("record", "phantom-1", "--records", url, *files)["added"]) == 3
+    decision = run("decide", "phantom-1", "--on", "2026-04-20", "--records", url)
+    assert (decision["outcome"], decision["cumulative"]["kidney_gy"]) == ("GIVE", pytest.approx(3.6))
 
 
 def test_unusable_results_are_refused(store: RecordStore) -> None:

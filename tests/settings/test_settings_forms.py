@@ -267,9 +267,52 @@ def test_event_details(write):
     assert (event["asymmetry_acknowledged"], event["worst_haematological_grade"]) == ([1, 2], 3)
 
 
+GIVEN = "[[given_cycles]]\ncycle = 2\ngiven_on = 2026-04-20\nactivity_gbq = 7.4\n"
+IMPUTED = "[[imputed]]\ncycle = 2\nkidney_gy = 3.6\nmarrow_gy = 0.12\nmarrow_method = 'blood_planar'\n"
+
+
+def test_cycles_given_elsewhere_and_imputed_doses_are_read(write):
+    event = load_event(
+        write(HEAD + "supersedes = '0123456789'\n" + GIVEN + IMPUTED + "[[imputed]]\ncycle = 3\nkidney_gy = 4\n")
+    )
+    assert event["given_cycles"] == [{"cycle": 2, "given_on": "2026-04-20", "activity_gbq": 7.4}]
+    assert event["imputed"] == [
+        {"cycle": 2, "kidney_gy": 3.6, "marrow_gy": 0.12, "marrow_method": "blood_planar"},
+        {"cycle": 3, "kidney_gy": 4.0},
+    ]
+    assert event["supersedes"] == "0123456789"
+    assert load_event(write(HEAD + "filed_in_error = [2, 1]\n"))["filed_in_error"] == [1, 2]
+
+
+def test_rows_name_the_entry_they_correct(write):
+    labs = load_labs(
+        write("date,wbc,granulocytes,platelets,supersedes\n2026-04-15,4,2,160,0123abcd\n2026-04-16,4,2,160,\n")
+    )
+    assert labs[0]["supersedes"] == "0123abcd"
+    assert "supersedes" not in labs[1]
+    imaging = load_imaging(write("date,modality,recist,supersedes\n2026-04-15,CT,SD,0123abcd\n2026-04-16,CT,SD,\n"))
+    assert imaging[0]["supersedes"] == "0123abcd"
+    assert "supersedes" not in imaging[1]
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        HEAD + GIVEN.replace("7.4", "7400"),
+        HEAD + GIVEN.replace("given_on = 2026-04-20\n", ""),
+        HEAD + GIVEN + GIVEN,
+        HEAD + GIVEN + "comment = 'x'\n",
+        HEAD + IMPUTED.replace("3.6", "0.0"),
+        HEAD + IMPUTED.replace("3.6", "3600.0"),
+        HEAD + IMPUTED.replace("marrow_method = 'blood_planar'\n", ""),
+        HEAD + IMPUTED.replace("blood_planar", "guess"),
+        HEAD + IMPUTED.replace("cycle = 2", "cycle = 0"),
+        HEAD + IMPUTED + IMPUTED,
+        HEAD + "[[imputed]]\ncycle = 2\n",
+        HEAD + "[[imputed]]\ncycle = 2\nmarrow_sigma_gy = 0.1\nkidney_gy = 3.0\n",
+        HEAD + "imputed = 3.6\n",
+        HEAD + "imputed = []\n",
+        HEAD + "supersedes = '0123456789'\n",
         HEAD,
         HEAD + "liver = 5\n",
         HEAD + "bone = 4\n",
