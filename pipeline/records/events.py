@@ -7,7 +7,6 @@ of the clinical specification; which there are, says :mod:`pipeline.records.even
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.decision import ClinicianFlags, SalvageStatus
@@ -85,13 +84,18 @@ def _last(events: list[Entry], name: str, otherwise: Any) -> Any:
 
 
 def _phase_start(events: list[Entry]) -> date | None:
-    """Day as stated with the phase, else the day of the event that changed to the phase."""
-    phases = [entry for entry in events if "phase" in entry.content]
-    stated = _last(events, "phase_started_on", None)
-    if stated is not None or not phases:
-        return day_of(stated, "phase_started_on") if stated else None
-    changes = [b for a, b in pairwise(phases) if a.content["phase"] != b.content["phase"]]
-    return day_of([phases[0], *changes][-1].dated_on, "event")
+    """Day as stated since the phase was entered; None where nobody stated it.
+
+    Neither the start of the phase before nor the day of the event stands in: a start that is too early stops for the
+    progression that salvage treats, one that is too late overlooks progression under it. Without a day every
+    progression on record counts (row 13), until somebody states it.
+    """
+    phase, stated = "PRIMARY", None
+    for content in (entry.content for entry in events):
+        if content.get("phase", phase) != phase:
+            phase, stated = content["phase"], None
+        stated = content.get("phase_started_on", stated)
+    return day_of(stated, "phase_started_on") if stated else None
 
 
 def _by_cycle(events: list[Entry], name: str) -> dict[int, Mapping[str, Any]]:

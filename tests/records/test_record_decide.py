@@ -163,6 +163,26 @@ def test_a_grade_before_the_last_cycle_is_over_and_a_stated_one_counts(ready: Re
     assert codes(decide_next(ready, "phantom-1", ON)) == ["HAEMATOTOXICITY_G3"]
 
 
+SALVAGE = {"phase": "SALVAGE", "primary_completed": True, "favourable_response": True, "progressed_after": True,
+           "ordered": True}  # fmt: skip
+
+
+def test_salvage_does_not_keep_the_start_of_the_primary_phase_nor_take_the_day_of_the_event(ready: RecordStore) -> None:
+    who = {"by": "A. Physician", "reason": "as discussed"}
+    record(ready, "phantom-1", imaging=[IMAGING | {"date": "2026-04-01", "recist": "PD"}], at=AT)
+    primary = {"date": "2026-01-05", "phase": "PRIMARY", "phase_started_on": "2026-04-02"}
+    record(ready, "phantom-1", event=primary | who, at=AT)
+    assert decide_next(ready, "phantom-1", ON)["outcome"] == "GIVE"
+    record(ready, "phantom-1", event={"date": "2026-04-16"} | SALVAGE | who, at=AT)
+    assert ready.course("phantom-1", ON, 7.4)[0].phase_started_on is None
+    assert codes(decide_next(ready, "phantom-1", ON)) == ["PROGRESSION"]
+    record(ready, "phantom-1", event={"date": "2026-04-17", "phase_started_on": "2026-04-03"} | who, at=AT)
+    restated = {"date": "2026-04-18", "phase": "SALVAGE"}
+    record(ready, "phantom-1", event=restated | who, at=AT)
+    assert ready.course("phantom-1", ON, 7.4)[0].phase_started_on == date(2026, 4, 3)
+    assert decide_next(ready, "phantom-1", ON)["outcome"] == "GIVE"
+
+
 def test_an_ordered_activity_is_planned_unless_another_is_asked_for(ready: RecordStore) -> None:
     event = {"date": "2026-04-16", "by": "A. Physician", "reason": "weight", "planned_activity_gbq": 6.0}
     record(ready, "phantom-1", event=event, at=AT)
