@@ -19,7 +19,7 @@ _SALVAGE: Final = ("primary_completed", "favourable_response", "progressed_after
 # Project choice: more than any organ gets in one cycle, so that mGy or cGy were written.
 HIGHEST_IMPUTED_GY: Final = 100.0
 # Highest points of section 7.4.
-_POINTS: Final = {"liver": 4, "bone": 3, "lymph_nodes": 3, "peritoneal_pleural": 3}
+_POINTS: Final = {"liver": 4, "bone": 3, "lymph_nodes": 3, "peritoneal_pleural": 2}
 
 
 def load_event(path: Path) -> dict[str, Any]:

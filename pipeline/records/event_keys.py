@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.domain.decision import ClinicianFlags, SalvageStatus
@@ -16,8 +17,8 @@ FLAGS: Final = frozenset(f.name for f in fields(ClinicianFlags))
 # An order, or a go-ahead after toxicity, is for the next cycle only.
 NEXT_CYCLE_FLAGS: Final = frozenset({"marrow_toxicity_continue", "reduce_30_ordered"})
 SALVAGE: Final = frozenset(f.name for f in fields(SalvageStatus))
-# Points of tumour burden (section 7.4); recorded and shown, no row of the decision table uses them.
-POINTS: Final = frozenset({"liver", "bone", "lymph_nodes", "peritoneal_pleural"})
+# Points of tumour burden and the highest of each (section 7.4); recorded and shown, no row of the decision table uses them.
+POINTS: Final = {"liver": 4, "bone": 3, "lymph_nodes": 3, "peritoneal_pleural": 2}
 IMPUTED: Final = frozenset({"cycle", "kidney_gy", "kidney_sigma_gy", "marrow_gy", "marrow_sigma_gy", "marrow_method"})
 GIVEN: Final = frozenset({"cycle", "given_on", "activity_gbq"})
 # What somebody must answer for by name and with a reason.
@@ -128,7 +129,10 @@ STATEMENTS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "by": (_is_text, "a name"),
     "reason": (_is_text, "a text"),
     **dict.fromkeys(sorted(FLAGS | SALVAGE), (_is_truth, "true or false")),
-    **dict.fromkeys(sorted(POINTS), (_is_whole, "points, a whole number")),
+    **{
+        site: (partial(_is_whole, most=most), f"points, a whole number from 0 to {most}")
+        for site, most in POINTS.items()
+    },
     "protocol": (_is_protocol, "DOSIMETRY_GUIDED or ROTTERDAM_4"),
     "phase": (_is_phase, "PRIMARY or SALVAGE"),
     "phase_started_on": (_is_day, "a date"),

@@ -21,6 +21,8 @@ from pipeline.steps.record_events import record, record_files
 from pipeline.steps.show import show_patient
 from pipeline.steps.sign import sign_cycle
 
+# One more than the highest points of section 7.4.
+ABOVE_POINTS = {"liver": 5, "bone": 4, "lymph_nodes": 4, "peritoneal_pleural": 3}
 EVENT = {"date": "2026-04-16", "by": "A. Physician", "reason": "thrombocytopenia", "reduce_30_ordered": True}
 
 
@@ -157,6 +159,7 @@ def test_files_are_read_and_recorded(store: RecordStore, tmp_path: Path) -> None
         ("DATE_INVALID", {"labs": [LABS, LABS | {"date": "16.4.2026"}]}),
         ("EVENT_INVALID", {"labs": [LABS], "event": EVENT | {"withdrawnn": True}}),
         ("EVENT_INVALID", {"labs": [LABS], "event": EVENT | {"withdrawn": "yes"}}),
+        *[("EVENT_INVALID", {"event": {**EVENT, site: above}}) for site, above in ABOVE_POINTS.items()],
         ("EVENT_INVALID", {"event": {**EVENT, "imputed": [{"cycle": 1, "kidney_gy": 0.0}]}}),
         ("EVENT_INVALID", {"event": {**EVENT, "by": "", "imputed": [{"cycle": 1, "kidney_gy": 3.0}]}}),
         ("SUPERSEDED_UNKNOWN", {"labs": [LABS, LABS | {"supersedes": "0123456789"}]}),

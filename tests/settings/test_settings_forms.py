@@ -316,6 +316,9 @@ def test_rows_name_the_entry_they_correct(write):
         HEAD,
         HEAD + "liver = 5\n",
         HEAD + "bone = 4\n",
+        HEAD + "lymph_nodes = 4\n",
+        HEAD + "peritoneal_pleural = 3\n",
+        HEAD + "peritoneal_pleural = -1\n",
         HEAD + "dead = 1\n",
         HEAD + "ded = true\n",
         HEAD + "protocol = 'OTHER'\n",
@@ -328,6 +331,12 @@ def test_rows_name_the_entry_they_correct(write):
 )
 def test_bad_events_are_refused(write, text):
     assert code_of(lambda: load_event(write(text))) == "EVENT_INVALID"
+
+
+def test_the_highest_points_of_every_site_are_read(write):
+    """Section 7.4: liver 4, bone 3, lymph nodes 3, peritoneal and pleural 2; the total ends at 12."""
+    event = load_event(write(HEAD + "liver = 4\nbone = 3\nlymph_nodes = 3\nperitoneal_pleural = 2\n"))
+    assert sum(event[site] for site in ("liver", "bone", "lymph_nodes", "peritoneal_pleural")) == 12
 
 
 def test_event_keys_are_the_fields_of_the_domain(write):
