@@ -87,6 +87,7 @@ def _show(results: list[Document], truth: Document, decision: Document, out: Pat
     show_decision(decision)
     console = screen()
     for cycle in range(1, CYCLES + 1):
-        console.print(f"[dim]cycle {cycle}[/] report {out / f'cycle-{cycle}' / 'report.pdf'}")
-        console.print(f"        pictures {out / f'cycle-{cycle}' / 'pictures'}")
-    console.print(f"record  {out / 'records.db'}  (prrt show {results[0]['patient_key']} --records sqlite:///...)")
+        folder = out / f"cycle-{cycle}"
+        console.print(f"[dim]cycle {cycle}[/]  page {folder / 'index.html'}, report {folder / 'report.pdf'}")
+        console.print(f"         pictures {folder / 'pictures'}, DICOM {folder / 'dicom'}")
+    console.print(f"[dim]record[/]   {out / 'records.db'}")

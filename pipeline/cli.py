@@ -190,7 +190,7 @@ def process(
     def show(result: Document) -> None:
         show_result(result)
         show_decision(result["decision"])
-        typer.echo(f"report   {out / 'report.pdf'}\npictures {out / 'pictures'}\nresult   {out / 'result.json'}")
+        typer.echo(f"page     {out / 'index.html'}\nreport   {out / 'report.pdf'}\nresult   {out / 'result.json'}")
         typer.echo("filed" if filed["created"] else "already filed before: nothing changed")
 
     result = filed["result"]
