@@ -17,7 +17,7 @@ FLAGS: Final = frozenset(f.name for f in fields(ClinicianFlags))
 # An order, or a go-ahead after toxicity, is for the next cycle only.
 NEXT_CYCLE_FLAGS: Final = frozenset({"marrow_toxicity_continue", "reduce_30_ordered"})
 SALVAGE: Final = frozenset(f.name for f in fields(SalvageStatus))
-# Points of tumour burden and the highest of each (section 7.4); recorded and shown, no row of the decision table uses them.
+# Highest points of tumour burden (section 7.4); recorded and shown, no row of the decision table uses them.
 POINTS: Final = {"liver": 4, "bone": 3, "lymph_nodes": 3, "peritoneal_pleural": 2}
 IMPUTED: Final = frozenset({"cycle", "kidney_gy", "kidney_sigma_gy", "marrow_gy", "marrow_sigma_gy", "marrow_method"})
 GIVEN: Final = frozenset({"cycle", "given_on", "activity_gbq"})

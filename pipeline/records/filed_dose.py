@@ -75,9 +75,14 @@ def _dose(region: Document) -> FiledDose | None:
 
 
 def _sigmas_gy(region: Document) -> tuple[float, float]:
-    """Return the correlated and the independent part; without a split, the whole sigma is taken as independent."""
+    """Return the correlated and the independent part.
+
+    Without a split, the whole sigma is taken as independent; that of the marrow as correlated, the cautious reading: its
+    S value and ratio to blood are the same in every cycle and outweigh the fit of the blood (section 3.7).
+    """
     split = region.get("uncertainty") or {}
     correlated, independent = split.get("correlated_gy"), split.get("independent_gy")
     if correlated is None or independent is None:
-        return 0.0, float(region["mean_dose_sigma_gy"] or 0.0)
+        sigma_gy = float(region["mean_dose_sigma_gy"] or 0.0)
+        return (sigma_gy, 0.0) if region["name"] == "marrow" else (0.0, sigma_gy)
     return float(correlated), float(independent)

@@ -74,6 +74,18 @@ def test_correlated_sigmas_add_linearly_over_the_kidneys(store: RecordStore) -> 
     assert (cycle.marrow_gy, cycle.marrow_status) == (None, "MISSING")
 
 
+def test_the_sigma_of_the_marrow_without_a_split_is_shared_by_the_cycles(ready: RecordStore) -> None:
+    # 0.012 Gy in each of two cycles: 0.024 Gy, not 0.012 x sqrt(2) = 0.017 Gy. A split that is filed is used as it is.
+    file_cycle(ready, result(cycle=2, start="2026-04-20T10:00:00+02:00"))
+    physicist(ready, cycle=2)
+    assert decide_next(ready, "phantom-1", date(2026, 6, 8))["cumulative"]["marrow_sigma_gy"] == pytest.approx(0.024)
+    split = region("marrow", 0.12, kind="marrow", method="blood_only",
+                   uncertainty={"correlated_gy": 0.003, "independent_gy": 0.004})  # fmt: skip
+    file_cycle(ready, result(regions=[*result()["regions"][:3], split]), key="key-2")
+    first = ready.course("phantom-1", ON, 7.4)[0].cycles[0]
+    assert (first.marrow_sigma_correlated_gy, first.marrow_sigma_independent_gy) == (0.003, 0.004)
+
+
 def test_a_single_kidney_counts_alone_and_small_regions_do_not_count(store: RecordStore) -> None:
     regions = [region("kidney", 5.0, laterality="right"), region("kidney", 9.0, laterality="left", kind="small_voi")]
     file_cycle(store, result(regions=regions))
