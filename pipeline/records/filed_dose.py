@@ -77,8 +77,8 @@ def _dose(region: Document) -> FiledDose | None:
 def _sigmas_gy(region: Document) -> tuple[float, float]:
     """Return the correlated and the independent part.
 
-    Without a split, the whole sigma is taken as independent; that of the marrow as correlated, the cautious reading: its
-    S value and ratio to blood are the same in every cycle and outweigh the fit of the blood (section 3.7).
+    Without a split, the whole sigma is taken as independent; that of the marrow as correlated, the cautious reading: a
+    part of it, the S value's, is the same in every cycle (section 3.7).
     """
     split = region.get("uncertainty") or {}
     correlated, independent = split.get("correlated_gy"), split.get("independent_gy")
