@@ -37,7 +37,7 @@ LONGEST_POLL_S: Final = 5.0
 WORKING_POLL_S: Final = 0.2
 # A process that was killed (memory, an operator) deserves a second try; one that fails twice needs a person.
 ATTEMPTS: Final = 2
-ITS_TURN: Final = "its turn"
+TO_BE_DONE: Final = "its processing, which the next watch begins or resumes"
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,8 @@ class Desk:
             self._tell(document)
 
     def _shown(self, seen: _Seen) -> Document:
-        outcome = seen.outcome or waiting(ITS_TURN)
+        taken_in = seen.intake is not None and not seen.settled
+        outcome = waiting(TO_BE_DONE) if taken_in or seen.outcome is None else seen.outcome
         shown = as_of_now(outcome, self._records, datetime.now(UTC), self._wish.give_up_h)
         return {"name": seen.entry.name} | shown
 
@@ -298,6 +299,8 @@ class Desk:
         return {"studies": [self._shown(seen) for _, seen in sorted(self._seen.items())], "ignored": self._ignored}
 
 
-def _order(seen: _Seen) -> tuple[str, int, str]:
-    intake = seen.intake
-    return (intake.patient_key, intake.cycle, seen.entry.name) if intake else ("", 0, seen.entry.name)
+def _order(seen: _Seen) -> tuple[str, int, int, str]:
+    """Order by patient and cycle; of two studies of one cycle the later one counts, as it is filed last."""
+    intake, newest_ns = seen.intake, seen.looked_like.newest_ns
+    patient, cycle = (intake.patient_key, intake.cycle) if intake else ("", 0)
+    return (patient, cycle, newest_ns, seen.entry.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from flows import children
-from flows.watch import ARRIVING, Desk, WatchWish, watch
+from flows.watch import ARRIVING, TO_BE_DONE, Desk, WatchWish, watch
 from pipeline.errors import RefusalError
 from pipeline.records.store import open_store
 from pipeline.steps.inbox_state import InboxState, waiting
@@ -109,6 +110,31 @@ def test_cycles_of_one_patient_follow_each_other(form_only: Callable[..., Path],
     assert [name for name, _, _ in case.starts.started] == ["y", "z", "x"]
     assert all("p" not in beside for (name, _, _), beside in zip(case.starts.started, case.starts.crowd, strict=True)
                if name in {"x", "y"})  # fmt: skip
+
+
+def test_of_two_studies_of_one_cycle_the_later_is_filed_last(
+    form_only: Callable[..., Path], make: Callable[..., Case]
+) -> None:
+    for name, day in (("a", 2), ("b", 1)):
+        for path in form_only(name, content=name).iterdir():
+            os.utime(path, (day, day))
+    case = make(parallel=2)
+    _once(case)
+    assert [name for name, _, _ in case.starts.started] == ["b", "a"]
+
+
+def test_an_interrupted_pass_says_what_is_left(form_only: Callable[..., Path], make: Callable[..., Case]) -> None:
+    form_only("a")
+    case, stop = make(), threading.Event()
+    stop.set()
+    case.desk.handle_once(stop)
+    time.sleep(0.1)
+    case.desk.take_in(0.05)
+    case.desk.work()
+    case.desk.end()
+    (study,) = case.desk.document()["studies"]
+    assert (study["state"], study["waiting_for"]) == ("waiting", TO_BE_DONE)
+    assert case.starts.alive[0].process.returncode == -2
 
 
 def test_never_more_at_a_time_than_allowed(form_only: Callable[..., Path], make: Callable[..., Case]) -> None:

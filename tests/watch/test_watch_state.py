@@ -100,7 +100,7 @@ def test_a_signed_or_superseded_version_needs_nobody(state: InboxState, records:
     assert as_of_now(open_case, records, now, 24.0)["needs_a_person"] is False
     newest = open_case | {"version": 2}
     assert as_of_now(newest, records, now, 24.0)["needs_a_person"] is True
-    records.sign("p", 1, "physicist", "A", "", now)
+    records.sign("p", 1, "physicist", "A", "", now, version=2)
     assert as_of_now(newest, records, now, 24.0)["needs_a_person"] is False
 
 
