@@ -57,7 +57,7 @@ def test_files_that_changed_since_the_look_are_left_to_the_next_look(job: Docume
 
 def test_a_gap_in_the_slices_waits(job: Document) -> None:
     """One slice out of the middle of a CT of 2.4 mm slices leaves a gap of twice that."""
-    slices = sorted((Path(job["root"]) / "tp-1" / "ct").iterdir(), key=lambda p: _height_mm(p))
+    slices = sorted((Path(job["root"]) / "tp-1" / "ct").iterdir(), key=_height_mm)
     slices[len(slices) // 2].unlink()
     outcome = _outcome_after(job)
     assert outcome["state"] == "waiting"
