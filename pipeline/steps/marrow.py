@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.dose import Flag
 from pipeline.errors import RefusalError
-from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
+from pipeline.physics.dose_uncertainty import MARROW_S_RELATIVE_SIGMA
 from pipeline.physics.marrow import (
     BLOOD_DENSITY_G_PER_ML,
     REFERENCE_MARROW_G,
@@ -120,7 +120,7 @@ def _dose(given: MarrowInput, estimate: TiaEstimate, method: str) -> MarrowDose:
         ratio=given.site.blood_to_marrow_ratio,
         tia_sigma_bq_s_per_ml=estimate.tia_sigma_bq_s,
         cross_sigma_gy=CROSS_RELATIVE_SIGMA * cross_gy,
-        s_relative_sigma=S_VALUE_RELATIVE_SIGMA,
+        s_relative_sigma=MARROW_S_RELATIVE_SIGMA,
         method="image_aorta" if method == "image_aorta" else "blood_only",
     )
 
@@ -159,5 +159,5 @@ def _ledger(estimate: TiaEstimate, dose: MarrowDose, given: MarrowInput) -> Docu
         "blood_density_g_per_ml": BLOOD_DENSITY_G_PER_ML,
         "cross_gy": dose.cross_gy,
         "cross_relative_sigma": CROSS_RELATIVE_SIGMA,
-        "s_relative_sigma": S_VALUE_RELATIVE_SIGMA,
+        "s_relative_sigma": MARROW_S_RELATIVE_SIGMA,
     }
