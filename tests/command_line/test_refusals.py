@@ -126,6 +126,11 @@ def implausible_calibration_factor(example: Path) -> None:
     _line(site, "calibration_factor_bq_s_per_count", f"calibration_factor_bq_s_per_count = {factor * 20}")
 
 
+def implausible_calibration_factor_alone(example: Path) -> None:
+    implausible_calibration_factor(example)
+    _line(example / "site.toml", "sensitivity_cps_per_mbq", "")
+
+
 CASES = [
     (empty_folder, "SPECT_MISSING"),
     (mixed_patients, "PATIENTS_MIXED"),
@@ -140,7 +145,8 @@ CASES = [
     (wrong_nuclide, "WRONG_NUCLIDE"),
     (unknown_camera, "CAMERA_UNKNOWN"),
     (no_calibration_factor, "CALIBRATION_MISSING"),
-    (implausible_calibration_factor, "ACTIVITY_IMPOSSIBLE"),
+    (implausible_calibration_factor, "CALIBRATION_CONTRADICTORY"),
+    (implausible_calibration_factor_alone, "ACTIVITY_IMPOSSIBLE"),
 ]
 
 
