@@ -279,8 +279,9 @@ def show_found_against_true(rows: list[Document]) -> None:
     console = screen()
     console.print(table)
     console.print(
-        "[dim]MBq at the first scan; TIA; mean dose with its stated sigma. Marrow is by blood and a published S value of\n"
-        "marrow in bone, the phantom's a uniform solid; the aorta's early phase is not seen (docs/validation.md).[/]"
+        "[dim]MBq at the first scan; TIA; mean dose with its stated sigma. Marrow is by blood and the\n"
+        "published S value of marrow in bone, the phantom's is a uniform solid; the aorta's early phase\n"
+        "is not seen (docs/validation.md).[/]"
     )
 
 
