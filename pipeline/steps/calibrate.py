@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.dose import Flag
-from pipeline.errors import DefectError
 from pipeline.files.calibration_form import load_calibration_form
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.camera_calibration import (
@@ -29,6 +28,7 @@ from pipeline.physics.dead_time import DeadTimeFit, fit_dead_time
 from pipeline.physics.phantom_counts import mean_with_sigma, phantom_core, phantom_counts, uniform_part
 from pipeline.report.calibration_page import write_calibration_page
 from pipeline.steps.calibration_document import calibration_document, camera_toml, page_slice
+from pipeline.steps.calibration_result import Calibration, dead_time_in_use
 from pipeline.steps.calibration_scans import PhantomScan, match_of, read_phantom_scans
 from pipeline.steps.calibration_spheres import MeasuredRecovery, background_flags, measure_recovery
 
@@ -45,41 +45,6 @@ PROFILE, DOCUMENT, PAGE, PICTURE = "camera.toml", "calibration.json", "calibrati
 # camera, and activity outside the phantom's volume beyond which the total is doubtful (project choices).
 RECOVERY_MISFIT = 0.10
 LEAST_SHARE_OF_FIELD = 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Everything that was measured.
-
-    ``factors`` holds the factor by kind of phantom, ``scans`` what each scan says; ``factor`` is that of the profile.
-    """
-
-    form: CalibrationForm
-    scans: tuple[PhantomScan, ...]
-    match: tuple[tuple[str, str], ...]
-    dead_time: DeadTimeFit | None
-    dead_time_scans: tuple[PhantomScan, ...]
-    scan_factors: tuple[ScanFactor, ...]
-    factors: dict[str, CalibrationFactor]
-    factor_kind: str
-    recovery: MeasuredRecovery | None
-    decay: DecayTest | None
-    flags: tuple[Flag, ...]
-
-    @property
-    def counts(self) -> bool:
-        """Whether the images are in counts."""
-        return self.scans[0].spect.unit == "counts"
-
-    @property
-    def factor(self) -> CalibrationFactor:
-        """The factor of the profile."""
-        return self.factors[self.factor_kind]
-
-    @property
-    def dead_time_s(self) -> float:
-        """As fitted, or as the form says."""
-        return _dead_time_s(self.form, self.dead_time)
 
 
 def calibrate_scans(scans: Sequence[Path], form: Path, out: Path) -> Document:
@@ -120,7 +85,7 @@ def measure(paths: Sequence[Path], form: CalibrationForm) -> Calibration:
     scans = read_phantom_scans(paths, form, load_nuclide(form.radionuclide))
     decaying = tuple(scan for scan in scans if scan.phantom.kind == "dead-time")
     dead_time = _fit_dead_time(decaying) if decaying else None
-    dead_time_s = _dead_time_s(form, dead_time)
+    dead_time_s = dead_time_in_use(form, dead_time)
     totals = [_scan_total(scan, dead_time_s, form.margin_mm) for scan in scans if _gives_factor(scan)]
     scan_factors = tuple(total.factor for total in totals)
     factors = _factors_by_kind(scan_factors, form.dose_calibrator_relative_sigma)
@@ -169,15 +134,6 @@ def _factor_flags(
         *sensitivity_flags(factors[kind], form.collimator, form.previous_factor_bq_s_per_count),
         *geometry_flags(factors),
     )
-
-
-def _dead_time_s(form: CalibrationForm, fit: DeadTimeFit | None) -> float:
-    if fit is not None:
-        return fit.dead_time_s
-    if form.dead_time_s is None:
-        msg = 'a form with dead_time_s = "fit" and no decaying source passed the reader'
-        raise DefectError(msg)
-    return form.dead_time_s
 
 
 def _fit_dead_time(scans: Sequence[PhantomScan]) -> DeadTimeFit:

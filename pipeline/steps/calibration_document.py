@@ -21,7 +21,7 @@ from pipeline.units import BQ_PER_MBQ, PERCENT
 
 if TYPE_CHECKING:
     from pipeline.domain.therapy import RecoveryCurve
-    from pipeline.steps.calibrate import Calibration
+    from pipeline.steps.calibration_result import Calibration
     from pipeline.steps.calibration_scans import PhantomScan
     from pipeline.steps.calibration_spheres import MeasuredRecovery
 
