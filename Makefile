@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/prrt demo demo-out
 
 test: $(VENV)/.installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff format --check .

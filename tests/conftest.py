@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 
 import pytest
+
+# Each test process has a Prefect of its own: workers must not share one database, nor touch that of the user.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prrt-test-prefect-")
+
+
+def pytest_unconfigure() -> None:
+    """Remove the Prefect home of this process."""
+    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
