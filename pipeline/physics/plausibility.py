@@ -64,6 +64,9 @@ NET_TO_PRESCRIBED: Final = PlausibleRange((0.9, 1.1), (0.75, 1.25), "EANM on Eur
 RECOVERED_AT_24_H: Final = PlausibleRange((0.05, 0.9), (0.0, 1.0), "more than was given is impossible")
 ENERGY_CLOSURE: Final = PlausibleRange((0.95, 1.02), (0.85, 1.1), "project choice; photons may leave the field")
 SCAN_WITHIN_PLAN_H: Final = 6.0
+# Adult blood volume, ICRP Publication 89 (2002): 5.3 L men, 3.9 L women; the share's bounds are a project choice.
+BLOOD_VOLUME_ML: Final = 5000.0
+BLOOD_SHARE_POSSIBLE: Final = (5e-4, 2.0)
 LESION_WITH_DOSE_ML: Final = 8.0
 RECOVERY_TOO_LOW: Final = 0.5
 RECOVERY_CURVE_MISFIT: Final = 0.03
@@ -190,6 +193,22 @@ def scan_time_flags(delay_s: float, planned_h: float) -> tuple[Flag, ...]:
     if abs(delay_h - planned_h) <= SCAN_WITHIN_PLAN_H:
         return ()
     return (Flag("SCAN_TIME_OFF_PLAN", "WARN", f"scan at {delay_h:.1f} h, planned {planned_h:.0f} h"),)
+
+
+def blood_level_flags(highest_bq_per_ml: float, administered_bq: float) -> tuple[Flag, ...]:
+    """Return BLOCK where no blood sample can be what it says: a unit or decimal is wrong.
+
+    The highest sample over the administered activity in 5 L of blood is about 0.1 within the first hours and 0.005 at a
+    day; kBq or MBq written as Bq lies three orders below, and more than everything in the blood is impossible.
+    """
+    share = highest_bq_per_ml / (administered_bq / BLOOD_VOLUME_ML)
+    if BLOOD_SHARE_POSSIBLE[0] <= share <= BLOOD_SHARE_POSSIBLE[1]:
+        return ()
+    text = (
+        f"highest blood sample {highest_bq_per_ml:.3g} Bq/mL, {share:.2g} of all activity in 5 L of blood; possible "
+        f"are {BLOOD_SHARE_POSSIBLE[0]:g} to {BLOOD_SHARE_POSSIBLE[1]:g}: check the unit (Bq/mL) of the samples"
+    )
+    return (Flag("BLOOD_LEVEL_IMPLAUSIBLE", "BLOCK", text, "marrow"),)
 
 
 def tiac_flags(name: str, tia_bq_s: float, administered_bq: float, nuclide: Radionuclide) -> tuple[Flag, ...]:

@@ -11,6 +11,7 @@ from pipeline.domain.dose import Flag, SecondCheck
 from pipeline.domain.maps import TiaMap
 from pipeline.physics.dose import absorbed_dose
 from pipeline.physics.dose_kernel import with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.plausibility import blood_level_flags
 from pipeline.physics.recovery import spill_out_map
 from pipeline.physics.region_dose import RegionModelDoses, model_region_doses
 from pipeline.physics.second_check import second_check
@@ -111,7 +112,10 @@ def _plausibility(given: DoseInput, regions: list[Document]) -> tuple[Flag, ...]
     administered_bq = given.administration.activity_bq
     each = [flag for region in regions for flag in region_flags(region, administered_bq, given.nuclide)]
     whole = study_flags(given.administration, given.timings, given.totals_bq, given.camera, given.nuclide)
-    return (*each, *between_regions_flags(regions, given.blood), *whole)
+    level = (
+        () if given.blood is None else blood_level_flags(float(given.blood.activity_bq_per_ml.max()), administered_bq)
+    )
+    return (*each, *between_regions_flags(regions, given.blood), *whole, *level)
 
 
 def _with_flags(region: Document, flags: tuple[Flag, ...]) -> Document:

@@ -14,6 +14,7 @@ from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.regions import Region, Segmentation
 from pipeline.domain.therapy import CameraProfile, RecoveryCurve, TimePointTiming
 from pipeline.errors import RefusalError
+from pipeline.physics.plausibility import blood_level_flags
 from pipeline.physics.recovery import equivalent_fwhm_mm, spill_out_map
 from pipeline.steps.delineate import Delineation, _without_empty
 from pipeline.steps.integrate import VOXEL_AVERAGES, integrate
@@ -102,6 +103,24 @@ def test_one_kidney_must_be_answered_for() -> None:
     assert codes(both) == []
     assert codes(both[1:]) == [("KIDNEY_SINGLE", "BLOCK")]
     assert codes(both[2:]) == [("KIDNEY_SINGLE", "BLOCK")]
+
+
+@pytest.mark.parametrize(
+    ("highest_bq_per_ml", "flagged"),
+    [
+        (2e5, False),
+        (7.5e3, False),
+        (2e5 / 1e3, True),
+        (2e5 / 1e6, True),
+        (7.5e3 / 1e3, True),
+        (3.1e6, True),
+        (740.0, False),
+    ],
+)
+def test_blood_in_another_unit_is_blocked(highest_bq_per_ml: float, flagged: bool) -> None:
+    """7.4 GBq in 5 L is 1.48e6 Bq/mL: possible shares are 5e-4 (740 Bq/mL) to 2 (2.96e6 Bq/mL)."""
+    found = blood_level_flags(highest_bq_per_ml, 7.4e9)
+    assert [(flag.code, flag.level) for flag in found] == ([("BLOOD_LEVEL_IMPLAUSIBLE", "BLOCK")] if flagged else [])
 
 
 def test_an_absent_liver_is_told() -> None:
