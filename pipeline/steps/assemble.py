@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.provenance import content_hash
+from pipeline.physics.plausibility import net_activity_flags
 
 if TYPE_CHECKING:
     from pipeline.files.forms import CycleForm
@@ -42,7 +43,7 @@ def assemble(payload: Document, site: SiteProfile, form: CycleForm, created_at: 
         "regions": dosed["regions"],
         "second_check": dosed["second_check"],
         "tumour_burden": dosed["tumour_burden"],
-        "flags": unique_flags(payload),
+        "flags": unique_flags(payload, form),
         "provenance": provenance(payload, site.settings_hash, created_at),
     }
 
@@ -88,11 +89,13 @@ def time_points(payload: Document) -> list[Document]:
     ]
 
 
-def unique_flags(payload: Document) -> list[Document]:
+def unique_flags(payload: Document, form: CycleForm) -> list[Document]:
     """Return the flags of all steps, each once, the gravest first."""
     gravity = {"BLOCK": 0, "WARN": 1, "INFO": 2}
     steps = (payload["study"], payload["segmented"], payload["integrated"], payload["dosed"])
     found = [flag for step in steps for flag in step["flags"]] + reading_flags(payload["study"])
+    if form.prescribed_bq is not None:
+        found += [vars(f) for f in net_activity_flags(form.administration.activity_bq, form.prescribed_bq)]
     flags = {content_hash(flag): flag for flag in found}
     return sorted(flags.values(), key=lambda f: (gravity[f["level"]], f["code"], f["region"] or ""))
 

@@ -12,10 +12,12 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap, DensityMap
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.regions import Region, Segmentation
-from pipeline.domain.therapy import CameraProfile, RecoveryCurve, TimePointTiming
+from pipeline.domain.therapy import Administration, CameraProfile, RecoveryCurve, TimePointTiming
 from pipeline.errors import RefusalError
+from pipeline.files.forms import CycleForm
 from pipeline.physics.plausibility import blood_level_flags
 from pipeline.physics.recovery import equivalent_fwhm_mm, spill_out_map
+from pipeline.steps.assemble import unique_flags
 from pipeline.steps.delineate import Delineation, _without_empty
 from pipeline.steps.integrate import VOXEL_AVERAGES, integrate
 from pipeline.steps.plausibility import between_regions_flags
@@ -121,6 +123,17 @@ def test_blood_in_another_unit_is_blocked(highest_bq_per_ml: float, flagged: boo
     """7.4 GBq in 5 L is 1.48e6 Bq/mL: possible shares are 5e-4 (740 Bq/mL) to 2 (2.96e6 Bq/mL)."""
     found = blood_level_flags(highest_bq_per_ml, 7.4e9)
     assert [(flag.code, flag.level) for flag in found] == ([("BLOOD_LEVEL_IMPLAUSIBLE", "BLOCK")] if flagged else [])
+
+
+@pytest.mark.parametrize(("prescribed_bq", "levels"), [(None, []), (7.4e9, []), (6.5e9, ["WARN"]), (5.0e9, ["BLOCK"])])
+def test_net_activity_against_the_prescription(prescribed_bq: float | None, levels: list[str]) -> None:
+    """7.4 GBq given: beyond 10 % of the prescription WARN, beyond 25 % BLOCK (section 5)."""
+    given = Administration("p", 1, "Lu-177", 7.4e9, datetime(2026, 3, 2, tzinfo=UTC))
+    empty: dict[str, Any] = {"flags": []}
+    study: dict[str, Any] = empty | {"time_points": []}
+    payload = {"study": study, "segmented": empty, "integrated": empty, "dosed": empty}
+    flags = unique_flags(payload, CycleForm(given, prescribed_bq, 7.4e9, 0.0, {}))
+    assert [flag["level"] for flag in flags] == levels
 
 
 def test_an_absent_liver_is_told() -> None:
