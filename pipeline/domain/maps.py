@@ -103,15 +103,3 @@ class DoseMap:
     def __post_init__(self) -> None:
         checked = _checked(self.grid, self.dose_gy, "dose_gy", lowest=0.0, highest=np.inf)
         object.__setattr__(self, "dose_gy", checked)
-
-
-@dataclass(frozen=True, eq=False)
-class DoseRateMap:
-    """Absorbed dose rate in Gy/s at one moment."""
-
-    grid: Grid
-    dose_rate_gy_per_s: NDArray[np.floating]
-
-    def __post_init__(self) -> None:
-        checked = _checked(self.grid, self.dose_rate_gy_per_s, "dose_rate_gy_per_s", lowest=0.0, highest=np.inf)
-        object.__setattr__(self, "dose_rate_gy_per_s", checked)

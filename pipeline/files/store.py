@@ -1,17 +1,15 @@
-"""Content-addressed store for what travels between steps: arrays and small documents, each under its SHA-256."""
+"""Content-addressed store for the arrays that travel between steps, each under its SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.domain.provenance import canonical_json
 from pipeline.errors import DefectError
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def _umask() -> int:
 
 
 class ArrayStore:
-    """Arrays and documents in one folder, named by the hash of their content.
+    """Arrays in one folder, named by the hash of their content.
 
     Parameters
     ----------
@@ -65,15 +63,6 @@ class ArrayStore:
         """Return a stored array, read-only (mapped from disk)."""
         array: NDArray[Any] = np.load(self._existing(key, "npy"), mmap_mode="r", allow_pickle=False)
         return array
-
-    def put_document(self, document: dict[str, Any]) -> str:
-        """Store a JSON document and return its key."""
-        return self._put(canonical_json(document).encode(), "json")
-
-    def get_document(self, key: str) -> dict[str, Any]:
-        """Return a stored JSON document."""
-        document: dict[str, Any] = json.loads(self._existing(key, "json").read_bytes())
-        return document
 
     def _put(self, payload: bytes, suffix: str) -> str:
         key = hashlib.sha256(payload).hexdigest()
