@@ -1,0 +1,90 @@
+"""Commands on dose kernels and dose maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.application import app
+from pipeline.cli.options import BackendName, Document, Engine, Json, emit
+
+
+@app.command()
+def dose(
+    tia: Annotated[Path, typer.Option(help="TIA map, Bq s/mL (.nii.gz).")],
+    density: Annotated[Path, typer.Option(help="Density map, g/cm3, on the same grid.")],
+    nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
+    out: Annotated[Path, typer.Option(help="Dose map to write, Gy (.nii.gz).")],
+    engine: Annotated[Engine, typer.Option(help="Dose engine.")] = Engine.CONVOLUTION,
+    backend: Annotated[BackendName, typer.Option(help="`gpu` fails without one.")] = BackendName.AUTO,
+    seed: Annotated[int, typer.Option(help="For engines that sample.")] = 1,
+    precision: Annotated[
+        float | None, typer.Option(help="Relative sigma of region means, for engines that sample.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Integer label map on the same grid.")] = None,
+    materials: Annotated[Path | None, typer.Option(help="Integer material map, for engines that transport.")] = None,
+    material_names: Annotated[Path | None, typer.Option(help="JSON: number -> material.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute a dose map from a TIA map and a density map.
+
+    Example: `prrt dose --tia tia.nii.gz --density density.nii.gz --nuclide Lu-177 --out dose.nii.gz`
+    """
+    from pipeline.console import show_rows
+    from pipeline.steps.dose_maps import DoseMapRequest, dose_from_files
+
+    request = DoseMapRequest(
+        tia, density, nuclide, out, engine.value, backend.value, seed, precision, labels, materials, material_names
+    )
+
+    def show_table(d: Document) -> None:
+        rows = [{"label": k, "gy": v, "sigma": d["sigma_gy"][k]} for k, v in d["mean_dose_gy"].items()]
+        show_rows(f"{d['engine']} on {d['backend']}", rows, {"label": "label", "gy": "Gy", "sigma": "sigma Gy"})
+
+    emit(dose_from_files(request), as_json, show_table)
+
+
+@app.command()
+def kernel(
+    nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
+    voxel: Annotated[tuple[float, float, float], typer.Option(help="Voxel size in mm: slice, row, column.")],
+    medium: Annotated[str, typer.Option(help="Medium of the point kernel.")] = "water",
+    extent: Annotated[int, typer.Option(help="Steps along each axis.", min=0, max=64)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Print voxel S values of any voxel size, electrons and photons apart.
+
+    Example: `prrt kernel --nuclide Lu-177 --voxel 4.8 4.8 4.8`
+    """
+    from pipeline.console import show_rows
+    from pipeline.steps.dose_tools import kernel_document
+
+    document = kernel_document(nuclide, voxel, medium, extent)
+    columns = {"k": "k (z, y, x)", "electron": "electron", "photon": "photon", "total": "total"}
+    emit(document, as_json, lambda d: show_rows(f"S values, {d['unit']}", d["s_values"][:40], columns))
+
+
+@app.command()
+def sphere(
+    nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
+    mass_g: Annotated[list[float], typer.Option(help="Mass in g; may be given again.")],
+    medium: Annotated[str, typer.Option(help="Medium of the point kernel.")] = "water",
+    as_json: Json = False,
+) -> None:
+    """Print self S values of uniform spheres.
+
+    Example: `prrt sphere --nuclide Lu-177 --mass-g 1 --mass-g 10`
+    """
+    from pipeline.console import show_rows
+    from pipeline.steps.dose_tools import sphere_document
+
+    columns = {
+        "mass_g": "g",
+        "s_mgy_per_mbq_s": "S mGy/(MBq s)",
+        "electron_fraction": "electrons absorbed",
+        "photon_fraction": "photons absorbed",
+    }
+    document = sphere_document(nuclide, mass_g, medium)
+    emit(document, as_json, lambda d: show_rows("Spheres", d["spheres"], columns))
