@@ -169,7 +169,10 @@ def paralysable_true_rate(observed_rate_per_s: float, dead_time_s: float) -> flo
         do="check dead_time_s and the frame duration; the scan is beyond the camera's count rate",
         where="camera.dead_time_s",
     )
-    return observed_rate_per_s if load <= 0 else -float(lambertw(-load).real) / dead_time_s
+    if load <= 0:
+        return observed_rate_per_s
+    # exp(-1) is rounded up, past the end of W0, where there is no value; n tau is 1 at the maximum.
+    return (1.0 if load == math.exp(-1.0) else -float(lambertw(-load).real)) / dead_time_s
 
 
 def _acquired_s(camera: CameraProfile, frame_duration_s: float | None, projections: int | None) -> float:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refused import refused
 
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.therapy import CameraProfile, TimePointTiming
-from pipeline.errors import RefusalError
 from pipeline.physics.calibration import activity_concentration, calibration_steps, paralysable_true_rate
 from pipeline.physics.decay import mean_over_acquisition
 
@@ -72,14 +72,15 @@ def test_site_stands_above_the_header() -> None:
         ({"calibration_factor_bq_s_per_count": None}, "CALIBRATION_MISSING"),
         ({"calibration_factor_bq_s_per_count": 0.0}, "CALIBRATION_MISSING"),
         ({"frame_duration_s": None}, "FRAME_TIMING_MISSING"),
+        ({"projections": None}, "FRAME_TIMING_MISSING"),
+        ({"frame_duration_s": 0.0}, "FRAME_TIMING_MISSING"),
         ({"projections": 0}, "FRAME_TIMING_MISSING"),
         ({"decay_reference": None}, "DECAY_REFERENCE_UNKNOWN"),
     ],
 )
 def test_what_is_missing_is_refused(change: dict[str, Any], code: str) -> None:
-    with pytest.raises(RefusalError) as refusal:
+    with refused(code, where="camera.a"):
         activity_concentration(np.ones((1, 1, 1)), "counts", replace(CAMERA, **change), **NUMBERS)
-    assert refusal.value.code == code
 
 
 def test_the_header_says_the_decay_reference_where_the_site_does_not() -> None:
@@ -98,9 +99,14 @@ def test_dead_time_is_undone(load: float, dead_time_s: float) -> None:
 
 
 def test_rate_above_the_maximum_of_the_curve_is_refused() -> None:
-    with pytest.raises(RefusalError) as refusal:
+    # 1/(e tau) = 367 879 counts/s at 1 us.
+    with refused("DEAD_TIME_EXCEEDED", where="camera.dead_time_s", found="370000 counts/s", needed="367879 counts/s"):
         paralysable_true_rate(0.37e6, 1e-6)
-    assert refusal.value.code == "DEAD_TIME_EXCEEDED"
+
+
+def test_the_maximum_of_the_curve_itself_is_the_last_rate_that_has_a_true_one() -> None:
+    # At m tau = 1/e the two branches meet, at n = 1/tau.
+    assert paralysable_true_rate(math.exp(-1.0) / 1e-6, 1e-6) == pytest.approx(1e6, rel=1e-12)
 
 
 def test_dead_time_enters_the_activity() -> None:
@@ -111,3 +117,50 @@ def test_dead_time_enters_the_activity() -> None:
     camera = replace(CAMERA, dead_time_s=0.1 / true_rate)
     value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", camera, **NUMBERS)
     assert float(value[0, 0, 0]) == pytest.approx(90.0 * math.exp(0.1), rel=1e-12)
+
+
+def test_dead_time_sees_the_mean_that_is_stored() -> None:
+    # Stored values that are the mean over the acquisition are what the detector saw: 2 counts/s, whatever the decay.
+    camera = replace(CAMERA, decay_reference="none", dead_time_s=0.1 / (2.0 * math.exp(0.1)))
+    value = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", camera, **NUMBERS)
+    without = activity_concentration(np.full((1, 1, 1), 7200.0), "counts", replace(camera, dead_time_s=0.0), **NUMBERS)
+    assert float(value[0, 0, 0] / without[0, 0, 0]) == pytest.approx(math.exp(0.1), rel=1e-12)
+
+
+def test_dead_time_of_a_weak_scan_is_in_the_ledger_and_of_an_empty_one_is_not() -> None:
+    # 0.5 counts/s with 0.2 s: n exp(-0.2 n) = 0.5 at n = 0.5592 (Newton's rule by hand).
+    camera = replace(CAMERA, dead_time_s=0.2)
+    steps = calibration_steps("counts", camera, total_counts=0.5 * 3600.0, **NUMBERS)
+    step = next(step for step in steps if step.name == "dead_time")
+    rate = 0.5 * mean_over_acquisition(LU, TIMING.acquisition_duration_s)
+    assert step.factor * rate * math.exp(-step.factor * rate * 0.2) == pytest.approx(rate, rel=1e-12)
+    assert step.factor == pytest.approx(0.5592 / 0.5, rel=1e-3)
+    for total in (0.0, -10.0):
+        names = [step.name for step in calibration_steps("counts", camera, total_counts=total, **NUMBERS)]
+        assert "dead_time" not in names
+
+
+def test_nothing_is_counted_unless_a_total_is_given() -> None:
+    steps = calibration_steps("counts", replace(CAMERA, dead_time_s=0.2), **NUMBERS)
+    assert "dead_time" not in [step.name for step in steps]
+
+
+def test_the_ledger_names_units_and_sources() -> None:
+    camera = replace(CAMERA, dead_time_s=1e-6)
+    steps = calibration_steps("counts", camera, total_counts=7200.0, **NUMBERS)
+    assert [step.unit for step in steps] == ["counts/s", "counts/s", "Bq", "Bq/mL", "Bq/mL"]
+    assert [step.relative_sigma for step in steps] == [0.0, 0.0, 0.03, 0.0, 0.0]
+    sources = {step.name: step.source for step in steps}
+    assert "Ljungberg" in sources["count_rate"]
+    assert "Sorenson" in sources["dead_time"]
+    assert "2026-01-10" in sources["calibration"]
+    assert "grid" in sources["voxel_volume"]
+    assert sources["decay_to_acquisition_start"] == "decay_reference = acquisition_start"
+    undated = calibration_steps("counts", replace(camera, calibrated_on=None), **NUMBERS)
+    assert "not stated" in next(step.source for step in undated if step.name == "calibration")
+
+
+def test_one_projection_of_less_than_a_second_and_a_small_factor_are_used() -> None:
+    camera = replace(CAMERA, frame_duration_s=0.5, projections=1, calibration_factor_bq_s_per_count=0.4)
+    value = activity_concentration(np.full((1, 1, 1), 5.0), "counts", camera, **NUMBERS)
+    assert float(value[0, 0, 0]) == pytest.approx(5.0 / 0.5 * 0.4 / 0.1, rel=1e-14)
