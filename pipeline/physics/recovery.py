@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import erf
 
 from kernels.blur import gaussian_blur, reach_voxels
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 CURVE_VOLUMES_ML = np.geomspace(1.0, 100.0, 41)
 FWHM_SEARCH_MM = (0.1, 60.0)
+# The spheres of the NEMA IEC body phantom from 1 mL on (13 to 37 mm; NEMA NU 2): those that a site's recovery sigma is
+# the root mean square of.
+CALIBRATION_VOLUMES_ML = np.array([1.150, 2.572, 5.575, 11.49, 26.52])
+WIDTH_STEP = 1e-3
+MOST_LOST = 0.95
 # Above this the inversion would multiply the noise of the measured activities a thousandfold.
 MAX_CONDITION = 1e3
 
@@ -105,6 +110,65 @@ def equivalent_fwhm_mm(curve: RecoveryCurve) -> float:
     """
     found = minimize_scalar(lambda fwhm: recovery_misfit(curve, fwhm), bounds=FWHM_SEARCH_MM, method="bounded")
     return float(found.x)
+
+
+def width_sensitivity(volume_ml: NDArray[np.float64] | float, fwhm_mm: float) -> NDArray[np.float64]:
+    """Return -d ln RC / d ln FWHM of spheres, positive; parameters as :func:`sphere_recovery`."""
+    wider, narrower = (sphere_recovery(volume_ml, fwhm_mm * (1.0 + step)) for step in (WIDTH_STEP, -WIDTH_STEP))
+    return np.asarray(np.log(narrower / wider) / (2.0 * WIDTH_STEP))
+
+
+def width_relative_sigma(curve: RecoveryCurve) -> float:
+    """Return the relative sigma of the equivalent Gaussian's width that the curve's relative sigma stands for.
+
+    The curve's sigma is the root mean square over the spheres it was measured on (NEMA IEC, 1 mL and more); a width
+    that is off moves every sphere by its own sensitivity.
+
+    Parameters
+    ----------
+    curve : RecoveryCurve
+
+    Returns
+    -------
+    float
+    """
+    sensitivity = width_sensitivity(CALIBRATION_VOLUMES_ML, equivalent_fwhm_mm(curve))
+    return float(curve.relative_sigma / np.sqrt(np.mean(sensitivity**2)))
+
+
+def recovery_relative_sigma(curve: RecoveryCurve, recovery_coefficient: float) -> float:
+    """Return the relative sigma of a region's corrected activity that comes from the recovery curve.
+
+    The correction uses of the curve only its Gaussian's width, so a region that lost little to blur is uncertain by
+    little, as in Gear et al. 2018, where u(R) is that of the fitted curve at the region's own volume. A region loses as
+    a sphere with its coefficient does; what a warm surrounding gives back (coefficients near or above 1) is not lost.
+
+    Parameters
+    ----------
+    curve : RecoveryCurve
+    recovery_coefficient : float
+        Measured / corrected, positive.
+
+    Returns
+    -------
+    float
+    """
+    lost = abs(1.0 - recovery_coefficient)
+    if lost == 0.0:
+        return 0.0
+    fwhm_mm = equivalent_fwhm_mm(curve)
+    alike = 1.0 - min(lost, MOST_LOST)
+
+    def misses(log_ml: float) -> float:
+        return float(sphere_recovery(math.exp(log_ml), fwhm_mm)) - alike
+
+    # spheres of 0.01 mL to 10 m3 bracket every loss from 0.95 down to about 1e-3; less than that is as good as nothing
+    bracket = (math.log(1e-2), math.log(1e7))
+    if misses(bracket[1]) < 0.0:
+        return 0.0
+    volume_ml = math.exp(brentq(misses, *bracket))
+    per_loss = float(width_sensitivity(volume_ml, fwhm_mm)) * alike / (1.0 - alike)
+    return per_loss * lost / recovery_coefficient * width_relative_sigma(curve)
 
 
 def grid_fwhm_mm(fwhm_mm: float, spacing_mm: Sequence[float], voxel_averages: int) -> tuple[float, float, float]:

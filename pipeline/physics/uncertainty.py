@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scipy.special import erf
 
 from pipeline.errors import require
+from pipeline.physics.recovery import recovery_relative_sigma
 from pipeline.units import MM3_PER_ML
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def dose_sigma(
     spect_fwhm_mm : float
         Of the equivalent point spread; 0 without recovery correction.
     curve : RecoveryCurve or None
-        Its relative sigma is u(R | curve).
+        u(R | curve) follows from its relative sigma at the region's own recovery (:func:`recovery_relative_sigma`).
     recovery_coefficient : float
         Measured / corrected activity of the region.
     calibration_relative_sigma : float
@@ -199,7 +200,7 @@ def dose_sigma(
     return UncertaintyBudget(
         dose_gy=dose_gy,
         calibration=calibration_relative_sigma,
-        recovery=0.0 if curve is None else curve.relative_sigma,
+        recovery=0.0 if curve is None else recovery_relative_sigma(curve, recovery_coefficient),
         volume=abs(slope) * volume_relative_sigma(volume_ml, contour_spacing_mm, contour_fwhm_mm),
         fit=fit_relative_sigma,
         s_value=s_relative_sigma,

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline.domain.therapy import RecoveryCurve
 from pipeline.errors import RefusalError
-from pipeline.physics.recovery import FWHM_PER_SIGMA, sphere_recovery
+from pipeline.physics.recovery import FWHM_PER_SIGMA, recovery_relative_sigma, sphere_recovery
 from pipeline.physics.uncertainty import (
     UncertaintyBudget,
     count_slope,
@@ -88,7 +88,7 @@ def test_budget_names_its_parts() -> None:
     slope = count_slope(150.0, 12.0) / 1.64 - recovery_slope(CURVE, 150.0) - 1.0
     assert budget.volume == pytest.approx(abs(slope) * 3.0 * diameter_sigma_mm(1.5, 1.5) / diameter_mm(150.0))
     parts = (budget.calibration, budget.recovery, budget.volume, budget.fit, budget.s_value)
-    assert parts == (0.03, 0.05, budget.volume, 0.06, 0.01)
+    assert parts == (0.03, recovery_relative_sigma(CURVE, 0.82), budget.volume, 0.06, 0.01)
     assert budget.sigma_gy == pytest.approx(4.0 * math.sqrt(sum(p**2 for p in parts)))
     assert math.hypot(budget.correlated_gy, budget.independent_gy) == pytest.approx(budget.sigma_gy)
     # Kidneys from three scans: 13 % (Staanum 2021); a CT contour and a 3 % calibration stay below.
