@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from refused import refused
 
-from pipeline.errors import RefusalError
 from pipeline.rules.burden import (
     BurdenPoints,
     body_surface_m2,
@@ -114,21 +114,52 @@ def test_expected_liver_of_a_man_of_180_cm_and_80_kg() -> None:
     assert body_surface_m2(180.0, 80.0, "du_bois") == pytest.approx(1.9964, abs=5e-5)
 
 
+INF = float("inf")
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("call", "found"),
     [
-        lambda: hepatic_fraction_percent(10.0, 0.0),
-        lambda: hepatic_fraction_percent(11.0, 10.0),
-        lambda: hepatic_category(100.1, enlarged=False),
-        lambda: hepatic_category(float("nan"), enlarged=False),
-        lambda: bone_points(-1, 0),
-        lambda: node_points(["elbow"]),
-        lambda: BurdenPoints(liver=5),
-        lambda: body_surface_m2(0.0, 80.0, "mosteller"),
-        lambda: suggested_enlargement(300.0, expected_liver_ml(0.5)),
+        (lambda: hepatic_fraction_percent(0.0, 0.0), "0.0 mL"),
+        (lambda: hepatic_fraction_percent(11.0, 10.0), "lesions 11.0 mL in a liver of 10.0 mL"),
+        (lambda: hepatic_fraction_percent(-1.0, 10.0), "-1.0 mL"),
+        (lambda: hepatic_fraction_percent(1.0, INF), "inf"),
+        (lambda: hepatic_category(100.1, enlarged=False), "100.1 %"),
+        (lambda: hepatic_category(-0.1, enlarged=False), "-0.1 %"),
+        (lambda: hepatic_category(float("nan"), enlarged=False), "nan %"),
+        (lambda: bone_points(-1, 0), "-1 bone lesions"),
+        (lambda: bone_points(0, -1), "-1 skeletal regions"),
+        (lambda: peritoneal_points(-1), "-1 peritoneal or pleural deposits"),
+        (lambda: node_points(["elbow", "iliac", "ankle"]), "ankle, elbow"),
+        (lambda: BurdenPoints(liver=5, bone=4), "liver 5, bone 4"),
+        (lambda: BurdenPoints(lymph_nodes=4, bone=-1), "bone -1, lymph_nodes 4"),
+        (lambda: BurdenPoints(peritoneal_pleural=3), "peritoneal_pleural 3"),
+        (lambda: suggested_enlargement(300.0, expected_liver_ml(0.5)), "-161 mL"),
+        (lambda: suggested_enlargement(300.0, 0.0), "0 mL"),
     ],
 )
-def test_refusals(call) -> None:
-    with pytest.raises(RefusalError) as refusal:
+def test_refusals(call, found) -> None:
+    with refused("BURDEN_INVALID", where="tumour burden", found=found):
         call()
-    assert refusal.value.code == "BURDEN_INVALID"
+
+
+@pytest.mark.parametrize(("height_cm", "weight_kg"), [(0.0, 80.0), (180.0, 0.0), (INF, 80.0), (180.0, INF)])
+def test_a_body_without_height_or_weight_is_refused(height_cm, weight_kg) -> None:
+    with refused("BURDEN_INVALID", where="cycle form", found=f"height {height_cm} cm, weight {weight_kg} kg"):
+        body_surface_m2(height_cm, weight_kg, "mosteller")
+
+
+def test_the_ends_of_what_is_allowed() -> None:
+    assert hepatic_fraction_percent(0.0, 0.5) == 0.0
+    assert hepatic_fraction_percent(0.4, 0.5) == pytest.approx(80.0)
+    assert hepatic_fraction_percent(1500.0, 1500.0) == 100.0
+    assert hepatic_category(100.0, enlarged=False) == "C"
+    assert body_surface_m2(0.5, 7200.0, "mosteller") == 1.0
+    assert body_surface_m2(7200.0, 0.5, "mosteller") == 1.0
+    assert suggested_enlargement(0.5, 1.0) == "NOT_ENLARGED"
+
+
+def test_one_lesion_is_a_lesion_and_nothing_is_diffuse_unless_said() -> None:
+    assert bone_points(1, 1) == 1
+    assert peritoneal_points(1) == 1
+    assert (bone_points(0, 0), peritoneal_points(0)) == (0, 0)

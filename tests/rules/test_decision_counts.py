@@ -7,9 +7,9 @@ from datetime import date, timedelta
 
 import pytest
 from course_builders import DECISION_DAY, PANEL, course, cycles, decide, found, panel
+from refused import refused
 
 from pipeline.domain.decision import ClinicianFlags
-from pipeline.errors import RefusalError
 from pipeline.rules.counts import add_months, counts_per_nl
 
 REDUCED = ClinicianFlags(reduce_30_ordered=True)
@@ -176,16 +176,28 @@ def test_six_months_clamp_at_the_month_end(day, later) -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit"),
-    [(3.01, "10^9/L"), (3.01, "G/L"), (3.01, "10³/µL"), (3.01, "K/uL"), (3010, "/µL"), (3010, "/mm³")],
+    [
+        (3.01, "10^9/L"),
+        (3.01, "G/L"),
+        (3.01, "10³/µL"),
+        (3.01, "K/uL"),
+        (3010, "/µL"),
+        (3010, "/mm³"),
+        (3.01, " × 10^9 / L "),
+        (3.01, "10³/μL"),
+        (3010, "/mm^3"),
+        (3010, "cells / uL"),
+        (3.01e9, "/L"),
+        (3.01, "giga/L"),
+    ],
 )
 def test_units_of_counts(value, unit) -> None:
     assert counts_per_nl(value, unit) == 3.01  # exactly: division by a power of ten rounds once
 
 
 def test_unknown_unit_of_a_count_is_refused() -> None:
-    with pytest.raises(RefusalError) as refusal:
+    with refused("DATA_INVALID_UNIT", where="labs", found="'mg/dL'"):
         counts_per_nl(3.0, "mg/dL")
-    assert refusal.value.code == "DATA_INVALID_UNIT"
 
 
 def test_a_value_that_one_panel_of_the_day_lacks_is_missing() -> None:

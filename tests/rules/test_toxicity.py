@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from refused import refused
 
 from pipeline.domain.decision import BloodPanel
-from pipeline.errors import RefusalError
 from pipeline.rules.toxicity import UNGRADED, laboratory_grade, worst_haematological_grade
 
 
@@ -51,6 +51,7 @@ from pipeline.rules.toxicity import UNGRADED, laboratory_grade, worst_haematolog
         ("albumin", 30.0, {"lln": 35.0}, 1),
         ("albumin", 19.9, {}, 3),
         ("ggt", 120.1, {"uln": 40.0}, 2),
+        ("creatinine", 100.0, {"uln": 90.0, "baseline": 50.0}, 1),  # v3.0 knows no baseline
     ],
 )
 def test_version_3(analyte, value, limits, grade) -> None:
@@ -68,6 +69,7 @@ def test_version_3(analyte, value, limits, grade) -> None:
         ("ast", 149.9, {"uln": 40.0, "baseline": 100.0}, 0),
         ("ast", 300.1, {"uln": 40.0, "baseline": 100.0}, 2),
         ("ast", 100.1, {"uln": 40.0, "baseline": 40.0}, 1),  # a baseline at the ULN is normal
+        ("ast", 50.0, {"uln": 40.0, "baseline": 40.0}, 1),  # so multiples of the ULN count from 1, not from 1.5
         ("alp", 240.0, {"uln": 100.0, "baseline": 120.0}, 1),
         ("alp", 239.9, {"uln": 100.0, "baseline": 120.0}, 0),
         ("bilirubin", 30.1, {"uln": 20.0, "baseline": 30.0}, 1),
@@ -98,6 +100,8 @@ def test_version_5(analyte, value, limits, grade) -> None:
         ("platelets", 9.9, {}, 4),
         ("alp", 101.0, {"uln": 100.0, "baseline": 100.5}, 1),
         ("alp", 101.0, {"uln": 100.0, "baseline": 120.0}, 0),
+        ("alp", 100.0, {"uln": 100.0, "baseline": 90.0}, 0),  # above both, not at one
+        ("alp", 101.0, {"uln": 100.0, "baseline": 101.0}, 0),
     ],
 )
 def test_version_6_moves_the_boundaries(analyte, value, limits, grade) -> None:
@@ -121,18 +125,35 @@ def test_a_missing_limit_leaves_the_value_ungraded(analyte, value, edition, limi
 
 
 @pytest.mark.parametrize(
-    ("analyte", "value", "edition", "code"),
+    ("analyte", "edition", "found"),
+    [("wbc", "4.0", "wbc in CTCAE 4.0"), ("sodium", "3.0", "sodium in CTCAE 3.0")],
+)
+def test_an_edition_or_analyte_outside_the_table_is_refused(analyte, edition, found) -> None:
+    with refused("CTCAE_UNKNOWN", where="", found=found, needed="platelets, gfr"):
+        laboratory_grade(analyte, 3.0, edition)
+    with refused("CTCAE_UNKNOWN", where="", needed="3.0, 5.0, 6.0"):
+        laboratory_grade(analyte, 3.0, edition)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
     [
-        ("wbc", 3.0, "4.0", "CTCAE_UNKNOWN"),
-        ("sodium", 140.0, "3.0", "CTCAE_UNKNOWN"),
-        ("wbc", -1.0, "3.0", "LAB_VALUE_INVALID"),
-        ("wbc", float("nan"), "3.0", "LAB_VALUE_INVALID"),
+        ({"value": -0.1}, "alt -0.1"),
+        ({"value": float("nan")}, "alt nan"),
+        ({"value": float("inf")}, "alt inf"),
+        ({"lln": -1.0}, "LLN -1.0"),
+        ({"uln": float("nan")}, "ULN nan"),
+        ({"baseline": -1.0}, "baseline -1.0"),
     ],
 )
-def test_refusals(analyte, value, edition, code) -> None:
-    with pytest.raises(RefusalError) as refusal:
-        laboratory_grade(analyte, value, edition)
-    assert refusal.value.code == code
+def test_numbers_that_no_laboratory_reports_are_refused(numbers, found) -> None:
+    with refused("LAB_VALUE_INVALID", where="labs", found=found):
+        laboratory_grade("alt", **({"value": 30.0, "edition": "5.0", "uln": 40.0, "baseline": 30.0} | numbers))
+
+
+def test_a_count_of_nothing_is_a_value() -> None:
+    assert laboratory_grade("platelets", 0.0, "3.0") == 4
+    assert laboratory_grade("ggt", 0.0, "3.0", uln=40.0) == 0
 
 
 LLN = {"wbc": 3.5, "granulocytes": 1.8, "platelets": 150.0}
@@ -148,6 +169,8 @@ LLN = {"wbc": 3.5, "granulocytes": 1.8, "platelets": 150.0}
         ([(4.2, 2.4, 160.0), (4.0, 2.0, 49.9), (4.2, 2.4, 120.0)], LLN, 3),
         ([(None, None, None)], LLN, None),
         ([(0.9, None, 24.0)], LLN, 4),
+        ([(4.2, 2.4, 149.0)], LLN, 1),
+        ([(4.2, 2.4, None), (None, None, 160.0)], {"wbc": 3.5, "granulocytes": 1.8}, None),
     ],
 )
 def test_worst_haematological_grade(panels, lln, worst) -> None:
