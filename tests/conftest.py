@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"CI must install {missing}")
         if missing:
             pytest.skip(f"NEEDS {missing}: see docs/contributing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under mutation testing the fastest tests go first, as most mutants fail any of them."""
+    measured = os.environ.get("PRRT_TEST_DURATIONS")
+    if measured and Path(measured).exists():
+        durations = json.loads(Path(measured).read_text(encoding="utf-8"))["duration_by_test"]
+        items.sort(key=lambda item: durations.get(item.nodeid, 0.0))
