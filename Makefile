@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint check web clean
+.PHONY: help demo test lint check mutate web clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   phantom patient -> dose -> report -> decision (creates $(VENV) first)"
 	@echo "make test   all tests that need no GPU"
 	@echo "make lint   ruff, mypy --strict, import-linter, deptry, vulture"
+	@echo "make mutate mutation testing of rules, units, decay, calibration and kinetics (an hour)"
 	@echo "make web    rebuild the script of the look page (needs npm)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -34,8 +35,11 @@ lint: $(VENV)/.installed
 
 check: lint test
 
+mutate: $(VENV)/.installed
+	@$(BIN)/python benchmarks/mutate.py
+
 web:
 	@cd web && npm ci --silent && node build.mjs
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out mutants

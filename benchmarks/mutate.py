@@ -1,6 +1,7 @@
 """Mutation testing of rules, units, decay, calibration and kinetics: does a test notice each small change of the code?
 
-Run: ``make mutate`` (about an hour on one core; ``--jobs 2`` for more). Two parts:
+Run: ``make mutate`` (about an hour on one core). ``python benchmarks/mutate.py --keep`` tries only what is new, has
+changed or survived so far; ``--only 'pipeline/physics/*'`` takes a part. Two steps:
 
 - mutmut changes the bodies of functions (``[tool.mutmut]`` of ``pyproject.toml`` names modules and tests);
 - mutmut leaves the level of the module and decorated functions alone, where limits and the properties that compare
@@ -21,6 +22,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -85,9 +87,26 @@ def sources(patterns: Sequence[str]) -> list[str]:
 # --- functions: mutmut
 
 
-def run_mutmut(jobs: int) -> None:
-    """Change every function; results of an unchanged function are kept in ``mutants/``."""
-    subprocess.run([Path(sys.executable).parent / "mutmut", "run", "--max-children", str(jobs)], cwd=ROOT, check=True)
+def forget_survivors(paths: Sequence[str]) -> None:
+    """Have mutmut try again what no test has noticed so far."""
+    for path in paths:
+        results = ROOT / "mutants" / f"{path}.meta"
+        if results.exists():
+            document = json.loads(results.read_text(encoding="utf-8"))
+            codes = document["exit_code_by_key"]
+            document["exit_code_by_key"] = {name: code if code in KILLED else None for name, code in codes.items()}
+            results.write_text(json.dumps(document), encoding="utf-8")
+
+
+def run_mutmut(jobs: int, paths: Sequence[str], *, part: bool) -> None:
+    """Change every function, or those of some modules."""
+    names = [f"{_dotted(path)}.*" for path in paths if part]
+    program = Path(sys.executable).parent / "mutmut"
+    subprocess.run([program, "run", "--max-children", str(jobs), *names], cwd=ROOT, check=True)
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
 
 
 def mutants_of_functions(paths: Sequence[str]) -> Iterator[Mutant]:
@@ -129,8 +148,7 @@ def _test(name: str, path: str, source: str, arguments: Sequence[str]) -> None:
 
 
 def _is_killed(path: str, source: str, arguments: Sequence[str]) -> bool:
-    name = path.removesuffix(".py").replace("/", ".")
-    process = multiprocessing.get_context("fork").Process(target=_test, args=(name, path, source, arguments))
+    process = multiprocessing.get_context("fork").Process(target=_test, args=(_dotted(path), path, source, arguments))
     process.start()
     process.join(LONGEST_S)
     if process.exitcode is None:
@@ -220,13 +238,18 @@ def main() -> int:
     """Run all mutants, print the table; 1 if fewer than 90 % are killed."""
     parser = argparse.ArgumentParser(description="mutation testing")
     parser.add_argument("--jobs", type=int, default=1, help="processes of mutmut")
-    parser.add_argument("--only", default="*", help="pattern of paths, e.g. 'pipeline/rules/*'; of mutmut's report")
+    parser.add_argument("--only", default="*", help="pattern of paths, e.g. 'pipeline/rules/*'")
+    parser.add_argument("--keep", action="store_true", help="keep the mutants that are known to be killed")
     options = parser.parse_args()
     os.chdir(ROOT)
+    os.environ["PRRT_TEST_DURATIONS"] = str(ROOT / "mutants" / "mutmut-stats.json")
     sys.path.insert(0, str(ROOT))
     tool = settings()
     paths = [path for path in sources(tool["only_mutate"]) if fnmatch(path, options.only)]
-    run_mutmut(options.jobs)
+    if not options.keep:
+        shutil.rmtree(ROOT / "mutants", ignore_errors=True)
+    forget_survivors(paths)
+    run_mutmut(options.jobs, paths, part=options.only != "*")
     mutants = [*mutants_of_functions(paths), *mutants_of_modules(paths, tool["pytest_add_cli_args"])]
     report(mutants)
     return 0 if _percent([m for m in mutants if not m.is_wording]) >= NEEDED_PERCENT else 1
