@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.domain.dose import BedParameters
 from pipeline.domain.maps import MAX_DENSITY_G_PER_CM3
 from pipeline.domain.provenance import content_hash
 from pipeline.domain.therapy import CameraProfile, RecoveryCurve
@@ -47,6 +48,10 @@ class SiteProfile:
     head_rule, tail_rule : str
     alpha_beta_gy, repair_half_life_s : float
         For kidney BED (section 3.8).
+    bed_regions : dict
+        By region name (``lesion``: every lesion), for regions other than kidneys; only what the site states.
+    decay_data : str
+        Decay data set of every engine of a run.
     second_check_tolerance : dict
         By region name, relative.
     document : dict
@@ -73,6 +78,14 @@ class SiteProfile:
     document: dict[str, Any]
     settings_hash: str
     planned_scans_h: tuple[float, ...] = ()
+    bed_regions: dict[str, BedParameters] = field(default_factory=dict)
+    decay_data: str = "ICRP-107"
+
+    def bed_parameters(self, region_name: str) -> BedParameters | None:
+        """Return what the BED of a region is made with; None where no source was given for it."""
+        if region_name == "kidney":
+            return BedParameters(self.alpha_beta_gy, self.repair_half_life_s, "[bed] of the site profile")
+        return self.bed_regions.get("lesion" if region_name.startswith("lesion-") else region_name)
 
 
 def load_protocol_limits(overrides: Mapping[str, Any] | None = None) -> ProtocolLimits:
@@ -85,6 +98,9 @@ BLOOD_TO_MARROW_RATIO = 1.0  # 177Lu-DOTATATE: Forrer et al., Eur J Nucl Med Mol
 RELATIVE_ERROR = 0.05  # project choice of section 3.3: of the fitted activity, where no sigma was measured
 ALPHA_BETA_GY = 2.6  # Barone et al., J Nucl Med 2005;46 Suppl 1:99S
 REPAIR_HALF_LIFE_H = 2.8  # Barone et al. 2005
+# Regions whose dose is no organ's or lesion's, and the kidneys, which have keys of their own.
+WITHOUT_BED_TABLE = frozenset({"kidney", "marrow", "marrow_image", "aorta", "remainder"})
+DECAY_DATA = "ICRP-107"
 # Project choice: widest disagreement of two independent methods that is still explained by their known differences.
 SECOND_CHECK_TOLERANCE = {"kidney": 0.04, "spleen": 0.04, "lesion": 0.04, "liver": 0.08}
 _DO = "correct the site profile; `prrt init-site` writes one with every key explained"
@@ -109,7 +125,7 @@ def site_from_document(document: dict[str, Any]) -> SiteProfile:
     plain = _json_ready(document)
     root = TomlTable(plain, code="SITE_PROFILE_INVALID", do=_DO)
     kinetics, bed = root.table("kinetics", {}), root.table("bed", {})
-    marrow, geometry = root.table("marrow"), root.table("geometry")
+    marrow, geometry, dose = root.table("marrow"), root.table("geometry"), root.table("dose", {})
     method = marrow.choice("limit_method", _MARROW_METHODS)
     site = SiteProfile(
         name=root.text("name"),
@@ -128,8 +144,10 @@ def site_from_document(document: dict[str, Any]) -> SiteProfile:
         document=plain,
         settings_hash=content_hash(plain),
         planned_scans_h=_planned_scans_h(root.table("acquisition", {})),
+        bed_regions=_bed_regions(bed.table("region", {})),
+        decay_data=dose.text("decay_data", DECAY_DATA),
     )
-    for table in (kinetics, bed, marrow, geometry, root):
+    for table in (kinetics, bed, marrow, geometry, dose, root):
         table.finish()
     return site
 
@@ -222,6 +240,28 @@ def _planned_scans_h(table: TomlTable) -> tuple[float, ...]:
     if not numbers or not all(a < b for a, b in pairwise([0.0, *value])):
         raise table.refusal("planned_scans_h", repr(value)[:80], needed)
     return tuple(float(hours) for hours in value)
+
+
+def _bed_regions(table: TomlTable) -> dict[str, BedParameters]:
+    """Return the parameters of each region the site states; its dose must be that of an organ or lesion."""
+    return {name: _bed_region(name, table) for name in table.names}
+
+
+def _bed_region(name: str, regions: TomlTable) -> BedParameters:
+    if name in WITHOUT_BED_TABLE or name.startswith("lesion-"):
+        raise regions.refusal(
+            name,
+            f"a table [bed.region.{name}]",
+            "an organ's name, or lesion for every lesion; kidneys have bed.alpha_beta_gy and bed.repair_half_life_h",
+        )
+    table = regions.table(name)
+    parameters = BedParameters(
+        alpha_beta_gy=table.number("alpha_beta_gy", above=0.0),
+        repair_half_life_s=table.number("repair_half_life_h", above=0.0) * SECONDS_PER_HOUR,
+        source=table.text("source"),
+    )
+    table.finish()
+    return parameters
 
 
 def _tolerances(table: TomlTable) -> dict[str, float]:

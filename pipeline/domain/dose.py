@@ -52,8 +52,33 @@ class RegionStatistics:
 
 
 @dataclass(frozen=True)
+class BedParameters:
+    """What turns an absorbed dose into a BED, with the source of both numbers."""
+
+    alpha_beta_gy: float
+    repair_half_life_s: float
+    source: str
+
+
+@dataclass(frozen=True)
+class SphereModel:
+    """A lesion taken as a sphere of its mass.
+
+    ``difference`` is the engine's mean dose over the sphere's, less 1.
+    """
+
+    s_gy_per_bq_s: float
+    mean_dose_gy: float
+    difference: float
+
+
+@dataclass(frozen=True)
 class SecondCheck:
-    """An independent dose value beside the engine's."""
+    """An independent dose value beside the engine's.
+
+    ``quantity`` says what both values are: the mean dose with what other regions give, or the dose from the region's
+    own decays alone (its S value). ``engine_gy`` is the engine's value of that quantity.
+    """
 
     region: str
     method: str
@@ -61,3 +86,5 @@ class SecondCheck:
     difference: float
     tolerance: float | None
     passed: bool
+    quantity: Literal["mean_dose", "self_dose"] = "mean_dose"
+    engine_gy: float | None = None

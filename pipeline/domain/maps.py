@@ -94,6 +94,18 @@ class TiaMap:
 
 
 @dataclass(frozen=True, eq=False)
+class BedMap:
+    """Biologically effective dose in Gy where a region has parameters for it, 0 elsewhere."""
+
+    grid: Grid
+    bed_gy: NDArray[np.floating]
+
+    def __post_init__(self) -> None:
+        checked = _checked(self.grid, self.bed_gy, "bed_gy", lowest=0.0, highest=np.inf)
+        object.__setattr__(self, "bed_gy", checked)
+
+
+@dataclass(frozen=True, eq=False)
 class DoseMap:
     """Absorbed dose in Gy."""
 

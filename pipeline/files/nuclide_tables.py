@@ -75,7 +75,7 @@ def load_nuclide(name: str, decay_data: str = "ICRP-107") -> Radionuclide:
         "DECAY_DATA_UNKNOWN",
         found=f"decay data {decay_data!r}",
         needed=f"one of {', '.join(sets)} for {name}",
-        do="name a set of the package",
+        do="correct dose.decay_data of the site profile",
         where=name,
     )
     entry = sets[decay_data]

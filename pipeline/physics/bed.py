@@ -1,8 +1,15 @@
-"""Biologically effective dose of a kidney over cycles: information only, no rule of the protocol uses it."""
+"""Biologically effective dose of a region and of its voxels: information only, no rule of the protocol uses it.
+
+Linear-quadratic model for a dose rate that falls mono-exponentially, with repair of one half-life: Dale, Phys Med Biol
+1996;41:1871; Baechler et al., Med Phys 2008;35:1123 (BED in the MIRD schema); Wessels et al., MIRD 20, J Nucl Med
+2008;49:1884.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.domain.dose import AbsorbedDoseGy, BedGy
 from pipeline.errors import require
@@ -10,9 +17,28 @@ from pipeline.errors import require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Kidney, late effects: Barone et al., J Nucl Med 2005;46:99S; Wessels et al., MIRD 20, J Nucl Med 2008;49:1884.
-KIDNEY_ALPHA_BETA_GY = 2.6
-KIDNEY_REPAIR_HALF_LIFE_H = 2.8
+    from numpy.typing import NDArray
+
+    from pipeline.domain.dose import BedParameters
+
+
+def repair_share(effective_half_life_s: float, repair_half_life_s: float) -> float:
+    """Return T_rep / (T_rep + T_eff): the part of all pairs of sublethal lesions that meet before repair.
+
+    Raises
+    ------
+    RefusalError
+        ``BED_INPUT_INVALID`` for a half-life that is not positive.
+    """
+    require(
+        min(effective_half_life_s, repair_half_life_s) > 0,
+        "BED_INPUT_INVALID",
+        found=f"T_eff {effective_half_life_s} s, T_rep {repair_half_life_s} s",
+        needed="positive half-lives",
+        do="check the fit of the region and [bed] in the site profile",
+        where="bed",
+    )
+    return repair_half_life_s / (repair_half_life_s + effective_half_life_s)
 
 
 def bed_of_cycle(
@@ -39,15 +65,15 @@ def bed_of_cycle(
     RefusalError
         ``BED_INPUT_INVALID`` for a negative dose or a half-life or alpha/beta that is not positive.
     """
+    repair = repair_share(effective_half_life_s, repair_half_life_s)
     require(
-        dose_gy >= 0 and min(effective_half_life_s, repair_half_life_s, alpha_beta_gy) > 0,
+        dose_gy >= 0 and alpha_beta_gy > 0,
         "BED_INPUT_INVALID",
-        found=f"{dose_gy} Gy, T_eff {effective_half_life_s} s, T_rep {repair_half_life_s} s, a/b {alpha_beta_gy} Gy",
-        needed="a dose of 0 or more, positive half-lives and alpha/beta",
-        do="check the fit of the region and [bed] in the site profile",
+        found=f"{dose_gy} Gy, a/b {alpha_beta_gy} Gy",
+        needed="a dose of 0 or more, a positive alpha/beta",
+        do="check the dose of the region and [bed] in the site profile",
         where="bed",
     )
-    repair = repair_half_life_s / (repair_half_life_s + effective_half_life_s)
     return BedGy(dose_gy * (1.0 + dose_gy / alpha_beta_gy * repair))
 
 
@@ -79,3 +105,27 @@ def bed_over_cycles(
             for dose, half_life in zip(doses_gy, effective_half_lives_s, strict=True)
         )
     )
+
+
+def voxel_bed_gy(
+    dose_gy: NDArray[np.floating], effective_half_life_s: float, parameters: BedParameters
+) -> NDArray[np.float64]:
+    """Return the BED of every voxel: the formula of :func:`bed_of_cycle` with the dose of the voxel.
+
+    The effective half-life is the region's: a voxel's own is noise, and the BED hardly depends on it (a tenth of the
+    half-life changes the BED of 5 Gy in a kidney by 1 %).
+
+    Parameters
+    ----------
+    dose_gy : ndarray
+        Absorbed dose of the voxels, >= 0.
+    effective_half_life_s : float
+    parameters : BedParameters
+
+    Returns
+    -------
+    ndarray, same shape
+    """
+    dose = np.asarray(dose_gy, dtype=np.float64)
+    repair = repair_share(effective_half_life_s, parameters.repair_half_life_s)
+    return np.asarray(dose * (1.0 + dose / parameters.alpha_beta_gy * repair))

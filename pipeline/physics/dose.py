@@ -17,7 +17,7 @@ from pipeline.physics.dose_kernel import (
     with_bremsstrahlung_as_photons,
     with_energies_of,
 )
-from pipeline.units import G_PER_KG, GY_G_PER_MEV, MM3_PER_ML
+from pipeline.units import G_PER_KG, GY_G_PER_MEV, J_PER_MEV, MM3_PER_ML
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +52,9 @@ class DoseResult:
         Parts of the dose, on its grid. Bremsstrahlung is with the photons.
     total_energy_j : float
         Sum of dose x density x voxel volume.
+    electron_energy_j, electron_emitted_j : float
+        Energy of the electrons' dose, and what the counted decays emit as electrons: equal but for what leaves the
+        body at its surface (bremsstrahlung is with the photons).
     engine, method : str
         Name and one sentence.
     dtype : str
@@ -65,6 +68,8 @@ class DoseResult:
     electron_gy: NDArray[np.float32]
     photon_gy: NDArray[np.float32]
     total_energy_j: float
+    electron_energy_j: float
+    electron_emitted_j: float
     engine: str
     method: str
     dtype: str
@@ -154,7 +159,7 @@ def absorbed_dose(
     run = _convolved if engine == "convolution" else _local
     parts = run(source, rho, kernel, tia.grid.spacing_mm, backend)
     electrons, photons = (_on_grid(part, inside, box) for part in parts)
-    return _result(tia, density, electrons, photons, engine, source)
+    return _result(tia, density, electrons, photons, engine, source, kernel)
 
 
 def _body_of(density: DensityMap, body: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -223,10 +228,15 @@ def _result(
     photons: NDArray[np.float32],
     engine: str,
     source: NDArray[np.floating],
+    kernel: PointKernel,
 ) -> DoseResult:
     dose = electrons + photons
     volume_ml = tia.grid.voxel_volume_ml
-    energy_j = float(np.sum(dose * density.density_g_per_cm3, dtype=np.float64)) * volume_ml / G_PER_KG
+    rho = np.asarray(density.density_g_per_cm3)
+    energy_j = float(np.sum(dose * rho, dtype=np.float64)) * volume_ml / G_PER_KG
+    # With the density that the electrons' dose was made with.
+    dense = np.maximum(rho, BODY_DENSITY_G_PER_CM3)
+    electron_j = float(np.sum(electrons * dense, dtype=np.float64)) * volume_ml / G_PER_KG
     total = float(np.sum(tia.tia_bq_s_per_ml, dtype=np.float64)) * volume_ml
     counted = float(np.sum(source, dtype=np.float64))
     return DoseResult(
@@ -234,6 +244,8 @@ def _result(
         electron_gy=np.asarray(frozen_array(electrons), dtype=np.float32),
         photon_gy=np.asarray(frozen_array(photons), dtype=np.float32),
         total_energy_j=energy_j,
+        electron_energy_j=electron_j,
+        electron_emitted_j=counted * kernel.electron_mev * J_PER_MEV,
         engine=engine,
         method=METHODS[engine],
         dtype=DTYPE,

@@ -89,7 +89,8 @@ def _entries(document: Document, region: Document, filed: Document) -> tuple[Led
     index = _first_with_activity(region)
     start = (*activity_ledger(document, region, index), fit_entry(_kinetics(region, index)))
     if filed["kind"] == "map":
-        return (*start, *map_entries(region["tia_bq_s"], region["mass_g"], region["mean_dose_gy"]))
+        s_sigma = (region.get("uncertainty") or {}).get("s_value")
+        return (*start, *map_entries(region["tia_bq_s"], region["mass_g"], region["mean_dose_gy"], s_sigma))
     return (*start, *model_entries(_model(document, region, filed)))
 
 

@@ -235,7 +235,9 @@ def _cross_parts(given: ModelDose) -> tuple[LedgerEntry, ...]:
     )
 
 
-def map_entries(tia_bq_s: float, mass_g: float, mean_gy: float) -> tuple[LedgerEntry, ...]:
+def map_entries(
+    tia_bq_s: float, mass_g: float, mean_gy: float, s_relative_sigma: float | None = None
+) -> tuple[LedgerEntry, ...]:
     """Return the entries from the TIA to the mean of the dose map, for the remainder of the body.
 
     The remainder has no source model: what it absorbs per own decay is what the map says, from all sources.
@@ -251,6 +253,7 @@ def map_entries(tia_bq_s: float, mass_g: float, mean_gy: float) -> tuple[LedgerE
             "MeV",
             "mean of the dose map: from all sources, per decay of its own",
             DATA,
+            relative_sigma=s_relative_sigma,
         ),
         _energy_unit(),
         LedgerEntry(

@@ -190,6 +190,43 @@ def model_region_doses(
     )
 
 
+def dose_rates_gy_per_s(
+    *,
+    self_gy: float,
+    cross_gy: float,
+    tia_bq_s: float,
+    activity_bq: NDArray[np.floating],
+    other_tia_bq_s: float,
+    other_activity_bq: NDArray[np.floating],
+) -> Floats:
+    """Return a region's mean dose rate at each time point, from the S values its dose was made with.
+
+    The own part is the region's S value (own dose over own decays) times its activity; the part from elsewhere is the
+    cross-dose times the activity of all other sources at that time over their TIA.
+
+    Parameters
+    ----------
+    self_gy, cross_gy : float
+        Dose from the region's own decays, and from all others.
+    tia_bq_s, other_tia_bq_s : float
+        Of the region, and of all other sources together.
+    activity_bq, other_activity_bq : ndarray, shape (time,)
+        The same at each time point, not decay-corrected.
+
+    Returns
+    -------
+    ndarray, shape (time,)
+
+    Notes
+    -----
+    The other sources are taken to fall together: where liver and remainder have half-lives 10 % apart the part from
+    elsewhere (1 to 3 % in a kidney) is wrong by some 10 %, the dose rate by 0.3 %.
+    """
+    own = self_gy / tia_bq_s * np.asarray(activity_bq) if tia_bq_s > 0 else np.zeros(len(activity_bq))
+    other = cross_gy / other_tia_bq_s * np.asarray(other_activity_bq) if other_tia_bq_s > 0 else np.zeros_like(own)
+    return np.asarray(own + other, dtype=np.float64)
+
+
 def _values_of(density: DensityMap | NDArray[np.floating]) -> NDArray[np.floating]:
     return density.density_g_per_cm3 if isinstance(density, DensityMap) else np.asarray(density)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.geometry import Grid
-from pipeline.domain.maps import ActivityMap, DensityMap, DoseMap, HounsfieldMap, TiaMap
+from pipeline.domain.maps import ActivityMap, BedMap, DensityMap, DoseMap, HounsfieldMap, TiaMap
 from pipeline.domain.regions import Region, Segmentation
 from pipeline.domain.study import CtImage, SpectImage, Study, StudyTimePoint
 from pipeline.domain.therapy import Administration, TimePointTiming
@@ -117,7 +117,7 @@ def timings_from(document: Document) -> tuple[TimePointTiming, ...]:
     return tuple(_timing_from(point["timing"]) for point in document["time_points"])
 
 
-def map_document(store: ArrayStore, volume: ActivityMap | DensityMap | DoseMap | TiaMap) -> Document:
+def map_document(store: ArrayStore, volume: ActivityMap | BedMap | DensityMap | DoseMap | TiaMap) -> Document:
     """Store a map and return its document, which names its quantity."""
     quantity = next(name for name in type(volume).__dataclass_fields__ if name != "grid")
     values = np.asarray(getattr(volume, quantity), dtype=np.float32)
@@ -142,6 +142,11 @@ def tia_from(store: ArrayStore, document: Document) -> TiaMap:
 def dose_from(store: ArrayStore, document: Document) -> DoseMap:
     """Return the dose map of a document."""
     return DoseMap(grid_from(document["grid"]), store.get_array(document["array"]))
+
+
+def bed_from(store: ArrayStore, document: Document) -> BedMap:
+    """Return the BED map of a document."""
+    return BedMap(grid_from(document["grid"]), store.get_array(document["array"]))
 
 
 def segmentation_document(store: ArrayStore, segmentation: Segmentation) -> Document:

@@ -45,6 +45,8 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
     dose = artefacts.dose_from(store, payload["dosed"]["dose"])
     tia = artefacts.tia_from(store, payload["integrated"]["tia"])
     write_volume(out / "dose.nii.gz", np.asarray(dose.dose_gy, dtype=np.float32), dose.grid)
+    bed = artefacts.bed_from(store, payload["dosed"]["bed"])
+    write_volume(out / "bed.nii.gz", np.asarray(bed.bed_gy, dtype=np.float32), bed.grid)
     write_volume(out / "tia.nii.gz", np.asarray(tia.tia_bq_s_per_ml, dtype=np.float32), tia.grid)
     write_volume(out / "labels.nii.gz", np.asarray(segmentation.label, dtype=np.int16), segmentation.grid)
     _write_json(out / "labels.json", _label_names(segmentation.regions))

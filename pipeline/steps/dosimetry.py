@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.domain.dose import Flag, SecondCheck
+from pipeline.domain.dose import Flag
 from pipeline.domain.maps import TiaMap
 from pipeline.physics.dose import absorbed_dose
 from pipeline.physics.dose_kernel import with_bremsstrahlung_as_photons, with_energies_of
-from pipeline.physics.plausibility import blood_level_flags
+from pipeline.physics.plausibility import blood_level_flags, energy_flags
 from pipeline.physics.recovery import spill_out_map
-from pipeline.physics.region_dose import RegionModelDoses, model_region_doses
-from pipeline.physics.second_check import second_check
+from pipeline.physics.region_dose import RegionModelDoses, dose_rates_gy_per_s, model_region_doses
+from pipeline.physics.sphere import sphere_model
 from pipeline.steps import artefacts
+from pipeline.steps.bed_maps import bed_map, bed_region
 from pipeline.steps.burden import tumour_burden
 from pipeline.steps.integrate import VOXEL_AVERAGES
 from pipeline.steps.marrow import MarrowInput, marrow_regions
 from pipeline.steps.plausibility import between_regions_flags, key_of, region_flags, study_flags
 from pipeline.steps.region_results import RegionResultInput, region_document
 from pipeline.steps.region_results import remainder_document as remainder_result
+from pipeline.steps.second_checks import check_flags, second_checks
 from pipeline.units import BQ_PER_GBQ, GY_G_PER_MEV, PERCENT
 
 if TYPE_CHECKING:
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
     from pipeline.physics.dose_kernel import PointKernel
     from pipeline.physics.marrow import BloodSamples
     from pipeline.settings import SiteProfile
+    from pipeline.steps.bed_maps import BedRegion
     from pipeline.steps.delineate import Delineation
     from pipeline.steps.integrate import Integration, RegionKinetics
 
 Document = dict[str, Any]
 
-CHECKED_KINDS = frozenset({"organ", "lesion"})
+# Marrow and blood have doses of other methods beside the model's; a dose rate would be of one of them only.
+WITH_DOSE_RATE = frozenset({"organ", "lesion", "small_voi"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +82,16 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
     fitted = [kinetics for kinetics in given.integration.regions if kinetics.region.kind != "remainder"]
     model = _model_doses(given, fitted)
     regions = [_region(given, kinetics, model, row, voxel.dose) for row, kinetics in enumerate(fitted)]
-    checks = [
-        _check(given, kinetics, model, row)
-        for row, kinetics in enumerate(fitted)
-        if kinetics.region.kind in CHECKED_KINDS
-    ]
+    checks = second_checks(fitted, model, given.nuclide, given.site.second_check_tolerance)
     marrow = marrow_regions(
         MarrowInput(regions, given.blood, given.site, given.nuclide, _photon_doses(fitted, model), given.administration)
     )
     burden, burden_flags = tumour_burden(given.delineation.segmentation, given.administration)
     plausible = _plausibility(given, marrow.regions)
-    flags = (*_voxel_flags(voxel, given), *_check_flags(checks), *marrow.flags, *burden_flags, *plausible)
+    flags = (*_voxel_flags(voxel, given), *check_flags(checks), *marrow.flags, *burden_flags, *plausible)
     return {
         "dose": artefacts.map_document(store, voxel.dose),
+        "bed": artefacts.map_document(store, bed_map(_bed_regions(given, fitted), voxel.dose)),
         "regions": [_with_flags(r, flags) for r in (*marrow.regions, *_rest(given, voxel.dose))],
         "second_check": [vars(check) for check in checks],
         "tumour_burden": burden,
@@ -128,6 +129,12 @@ def _row_of(given: DoseInput, kinetics: RegionKinetics) -> int:
     return labels.index(kinetics.region.label)
 
 
+def _bed_regions(given: DoseInput, fitted: list[RegionKinetics]) -> list[BedRegion]:
+    fractions = np.asarray(given.delineation.fraction)
+    found = [bed_region(kinetics, fractions[_row_of(given, kinetics)], given.site) for kinetics in fitted]
+    return [region for region in found if region is not None]
+
+
 def _model_doses(given: DoseInput, fitted: list[RegionKinetics]) -> RegionModelDoses:
     """Return the doses of the source model: corrected TIA in each region, the measured rest outside."""
     delineation = given.delineation
@@ -142,11 +149,14 @@ def _model_doses(given: DoseInput, fitted: list[RegionKinetics]) -> RegionModelD
         voxel_averages=VOXEL_AVERAGES,
     )
     outside = np.asarray(given.integration.tia.tia_bq_s_per_ml) - spill
-    rest = np.clip(outside, 0.0, None) * np.asarray(delineation.fraction)[-1]
+    labels = [kinetics.region.label for kinetics in fitted]
+    # A region whose curve could not be fitted is left out of the result, but its measured decays stay a source.
+    left_out = np.delete(np.asarray(delineation.fraction), rows, axis=0).sum(axis=0)
+    rest = np.clip(outside, 0.0, None) * left_out
     return model_region_doses(
-        seg_labels=delineation.segmentation.label,
+        seg_labels=np.where(np.isin(delineation.segmentation.label, labels), delineation.segmentation.label, 0),
         contour_density=delineation.contour_density,
-        region_labels=[kinetics.region.label for kinetics in fitted],
+        region_labels=labels,
         tia_bq_s=tia_bq_s,
         remainder=TiaMap(delineation.spect_density.grid, rest.astype(np.float32)),
         region_fractions=fractions,
@@ -174,8 +184,43 @@ def _region(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses,
             site=given.site,
             activity_gbq=given.administration.activity_bq / BQ_PER_GBQ,
             ledger=_ledger(given, kinetics, model, row),
+            dose_rate_gy_per_s=_dose_rates(given, kinetics, model, row),
+            sphere=_sphere(given, kinetics, model, row),
         )
     )
+
+
+def _dose_rates(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int) -> list[float] | None:
+    """Return the mean dose rate at the start of each acquisition, with the S values of the region's dose."""
+    if kinetics.region.kind not in WITH_DOSE_RATE:
+        return None
+    others = [other for other in given.integration.regions if other.region.key != kinetics.region.key]
+    own_gy = float(model.self_gy[row])
+    rates = dose_rates_gy_per_s(
+        self_gy=own_gy,
+        cross_gy=float(model.mean_gy[row]) - own_gy,
+        tia_bq_s=kinetics.estimate.tia_bq_s,
+        activity_bq=kinetics.activity_bq,
+        other_tia_bq_s=sum(other.estimate.tia_bq_s for other in others),
+        other_activity_bq=np.sum([other.activity_bq for other in others], axis=0)
+        if others
+        else np.zeros_like(kinetics.activity_bq),
+    )
+    return [float(rate) for rate in rates]
+
+
+def _sphere(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int) -> Document | None:
+    """Return a lesion's dose as a sphere of its mass, beside which its own value stands."""
+    if kinetics.region.kind != "lesion":
+        return None
+    found = sphere_model(
+        given.point_kernel,
+        given.nuclide,
+        tia_bq_s=kinetics.estimate.tia_bq_s,
+        mass_g=float(model.mass_g[row]),
+        mean_dose_gy=float(model.mean_gy[row]),
+    )
+    return None if found is None else asdict(found)
 
 
 def _ledger(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int) -> Document:
@@ -202,49 +247,12 @@ def _rest(given: DoseInput, dose: DoseMap) -> list[Document]:
     fraction = np.asarray(given.delineation.fraction)[-1]
     ledger = {"kind": "map", "stored_sum": given.stored_sums[-1]}
     density, timings = given.delineation.spect_density, given.timings
-    return [remainder_result(k, fraction, density, dose, timings) | {"ledger": ledger} for k in found]
+    calibration = given.camera.calibration_relative_sigma
+    return [remainder_result(k, fraction, density, dose, timings, calibration) | {"ledger": ledger} for k in found]
 
 
 def _photon_doses(fitted: list[RegionKinetics], model: RegionModelDoses) -> dict[str, float]:
     return {k.region.key: float(model.photon_gy[row]) for row, k in enumerate(fitted)}
-
-
-def _check(given: DoseInput, kinetics: RegionKinetics, model: RegionModelDoses, row: int) -> SecondCheck:
-    """Check the region's self dose; what other regions give it is taken from the engine and said so."""
-    own, mean = float(model.self_gy[row]), float(model.mean_gy[row])
-    region = kinetics.region
-    checked = second_check(
-        region.key,
-        region.kind,
-        kinetics.estimate.tia_bq_s,
-        float(model.mass_g[row]),
-        given.nuclide,
-        own,
-        given.site.second_check_tolerance,
-    )
-    total = checked.mean_dose_gy + mean - own
-    difference = mean / total - 1.0 if total > 0 else 0.0
-    return replace(
-        checked,
-        method=f"{checked.method}; cross-dose {mean - own:.3g} Gy from the engine, not checked",
-        mean_dose_gy=total,
-        difference=difference,
-        passed=checked.tolerance is None or abs(difference) <= checked.tolerance,
-    )
-
-
-def _check_flags(checks: list[SecondCheck]) -> tuple[Flag, ...]:
-    return tuple(
-        Flag(
-            "SECOND_CHECK_FAILED",
-            "BLOCK",
-            f"engine {PERCENT * check.difference:+.1f} % from {check.method}, "
-            f"tolerance {PERCENT * (check.tolerance or 0):.0f} %",
-            check.region,
-        )
-        for check in checks
-        if not check.passed
-    )
 
 
 # Beyond this part of the TIA outside the body, image and CT do not belong together or the CT is truncated.
@@ -252,10 +260,11 @@ OUTSIDE_WARNING = 0.05
 
 
 def _voxel_flags(voxel: DoseResult, given: DoseInput) -> tuple[Flag, ...]:
-    flags = []
+    flags: list[Flag] = []
     if voxel.outside_tia_fraction > OUTSIDE_WARNING:
         text = f"{PERCENT * voxel.outside_tia_fraction:.1f} % of the TIA lies outside the CT's body; it gives no dose"
         flags.append(Flag("ACTIVITY_OUTSIDE_BODY", "WARN", text))
+    flags += energy_flags(voxel.electron_energy_j, voxel.electron_emitted_j)
     if given.backend.fallback:
         flags.append(Flag("BACKEND_FALLBACK", "INFO", f"computed on the CPU: {given.backend.fallback}"))
     return tuple(flags)

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.regions import code_of
-from pipeline.physics.bed import bed_of_cycle
 from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.physics.dvh import cumulative_dvh
 from pipeline.physics.region_dose import region_statistics
 from pipeline.physics.uncertainty import (
+    UncertaintyBudget,
     count_slope,
     dose_sigma,
     recovery_slope,
     volume_relative_sigma,
     volume_sensitivity,
 )
+from pipeline.steps.bed_maps import NO_BED, bed_document, bed_region
 from pipeline.units import PERCENT
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pipeline.domain.maps import DensityMap, DoseMap
     from pipeline.domain.regions import Region, Segmentation
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
-    from pipeline.physics.uncertainty import UncertaintyBudget
     from pipeline.settings import SiteProfile
     from pipeline.steps.integrate import RegionKinetics
 
@@ -58,6 +58,8 @@ class RegionResultInput:
     site: SiteProfile
     activity_gbq: float
     ledger: Document
+    dose_rate_gy_per_s: list[float] | None = None
+    sphere: Document | None = None
 
 
 def region_document(given: RegionResultInput) -> Document:
@@ -67,29 +69,34 @@ def region_document(given: RegionResultInput) -> Document:
     volume_ml = float(np.count_nonzero(mask)) * given.segmentation.grid.voxel_volume_ml
     statistics = region_statistics(given.dose.dose_gy, given.spect_density.density_g_per_cm3, given.fraction)
     budget = budget_of(given, volume_ml)
-    return _identity(region) | {
-        "volume_ml": volume_ml,
-        "mass_g": given.mass_g,
-        "centroid_lps_mm": centroid_lps_mm(mask, given.segmentation),
-        "activity": _activity(kinetics, given.timings, activity_relative_sigma(given, volume_ml, budget)),
-        "recovery_coefficient": kinetics.recovery_coefficient,
-        "effective_half_life_s": kinetics.estimate.effective_half_life_s,
-        "tia_bq_s": kinetics.estimate.tia_bq_s,
-        "tia_sigma_bq_s": kinetics.estimate.tia_bq_s * activity_relative_sigma(given, volume_ml, budget),
-        "mean_dose_gy": given.mean_gy,
-        "mean_dose_sigma_gy": budget.sigma_gy,
-        "map_mean_dose_gy": statistics.mean_gy,
-        "map_standard_deviation_gy": statistics.standard_deviation_gy,
-        "d2_gy": statistics.d2_gy,
-        "d50_gy": statistics.d50_gy,
-        "d98_gy": statistics.d98_gy,
-        "bed_gy": bed_gy(region, given.mean_gy, kinetics, given.site),
-        "flags": list(kinetics.estimate.flags),
-        "uncertainty": budget_document(budget),
-        "curve": curve_document(kinetics, len(given.timings)),
-        "dvh": dvh_document(given.dose, given.fraction),
-        "ledger": given.ledger | _volume_terms(given, volume_ml),
-    }
+    return (
+        _identity(region)
+        | {
+            "volume_ml": volume_ml,
+            "mass_g": given.mass_g,
+            "centroid_lps_mm": centroid_lps_mm(mask, given.segmentation),
+            "activity": _activity(kinetics, given.timings, activity_relative_sigma(given, volume_ml, budget)),
+            "recovery_coefficient": kinetics.recovery_coefficient,
+            "effective_half_life_s": kinetics.estimate.effective_half_life_s,
+            "tia_bq_s": kinetics.estimate.tia_bq_s,
+            "tia_sigma_bq_s": kinetics.estimate.tia_bq_s * activity_relative_sigma(given, volume_ml, budget),
+            "mean_dose_gy": given.mean_gy,
+            "mean_dose_sigma_gy": budget.sigma_gy,
+            "map_mean_dose_gy": statistics.mean_gy,
+            "map_standard_deviation_gy": statistics.standard_deviation_gy,
+            "d2_gy": statistics.d2_gy,
+            "d50_gy": statistics.d50_gy,
+            "d98_gy": statistics.d98_gy,
+            "dose_rate_gy_per_s": given.dose_rate_gy_per_s,
+            "sphere_model": given.sphere,
+            "flags": list(kinetics.estimate.flags),
+            "uncertainty": budget_document(budget),
+            "curve": curve_document(kinetics, len(given.timings)),
+            "dvh": dvh_document(given.dose, given.fraction),
+            "ledger": given.ledger | _volume_terms(given, volume_ml),
+        }
+        | bed_document(bed_region(kinetics, given.fraction, given.site), given.mean_gy, given.dose, given.spect_density)
+    )
 
 
 def _volume_terms(given: RegionResultInput, volume_ml: float) -> Document:
@@ -208,53 +215,61 @@ def dvh_document(dose: DoseMap, fraction: NDArray[np.float32]) -> Document:
     return {"dose_gy": levels_gy.tolist(), "volume_percent": (PERCENT * parts).tolist()}
 
 
-def bed_gy(region: Region, mean_gy: float, kinetics: RegionKinetics, site: SiteProfile) -> float | None:
-    """Return the BED of a kidney; no other region has a cited alpha/beta and repair half-life here."""
-    if region.name != "kidney":
-        return None
-    return float(
-        bed_of_cycle(
-            mean_gy,
-            kinetics.estimate.effective_half_life_s,
-            alpha_beta_gy=site.alpha_beta_gy,
-            repair_half_life_s=site.repair_half_life_s,
-        )
-    )
-
-
 def remainder_document(
     kinetics: RegionKinetics,
     fraction: NDArray[np.float32],
     density: DensityMap,
     dose: DoseMap,
     timings: Sequence[TimePointTiming],
+    calibration_relative_sigma: float,
 ) -> Document:
-    """Return the rest of the body in the field of view; its dose is that of the map (no model, no recovery)."""
+    """Return the rest of the body in the field of view; its dose is that of the map (no model, no recovery).
+
+    Its budget holds calibration, fit and S value; what the blur of the regions brings into it is not known.
+    """
     statistics = region_statistics(dose.dose_gy, density.density_g_per_cm3, fraction)
     weight = fraction.astype(np.float64)
     voxel_ml = density.grid.voxel_volume_ml
     estimate = kinetics.estimate
+    budget = _remainder_budget(kinetics, statistics.mean_gy, calibration_relative_sigma)
+    relative = math.hypot(budget.calibration, budget.fit)
     sums = [weight.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
     centre = [float(np.average(np.arange(along.size), weights=along)) for along in sums]
     centroid = density.grid.to_lps_mm(centre)
-    return _identity(kinetics.region) | {
-        "volume_ml": float(weight.sum()) * voxel_ml,
-        "mass_g": float((weight * density.density_g_per_cm3).sum()) * voxel_ml,
-        "centroid_lps_mm": [float(v) for v in centroid],
-        "activity": _activity(kinetics, timings, 0.0),
-        "recovery_coefficient": kinetics.recovery_coefficient,
-        "effective_half_life_s": estimate.effective_half_life_s,
-        "tia_bq_s": estimate.tia_bq_s,
-        "tia_sigma_bq_s": estimate.tia_sigma_bq_s,
-        "mean_dose_gy": statistics.mean_gy,
-        "mean_dose_sigma_gy": statistics.mean_gy * estimate.tia_sigma_bq_s / max(estimate.tia_bq_s, 1e-30),
-        "map_mean_dose_gy": statistics.mean_gy,
-        "d2_gy": statistics.d2_gy,
-        "d50_gy": statistics.d50_gy,
-        "d98_gy": statistics.d98_gy,
-        "bed_gy": None,
-        "flags": list(estimate.flags),
-        "uncertainty": None,
-        "curve": curve_document(kinetics, len(timings)),
-        "dvh": None,
-    }
+    return (
+        _identity(kinetics.region)
+        | {
+            "volume_ml": float(weight.sum()) * voxel_ml,
+            "mass_g": float((weight * density.density_g_per_cm3).sum()) * voxel_ml,
+            "centroid_lps_mm": [float(v) for v in centroid],
+            "activity": _activity(kinetics, timings, relative),
+            "recovery_coefficient": kinetics.recovery_coefficient,
+            "effective_half_life_s": estimate.effective_half_life_s,
+            "tia_bq_s": estimate.tia_bq_s,
+            "tia_sigma_bq_s": estimate.tia_bq_s * relative,
+            "mean_dose_gy": statistics.mean_gy,
+            "mean_dose_sigma_gy": budget.sigma_gy,
+            "map_mean_dose_gy": statistics.mean_gy,
+            "d2_gy": statistics.d2_gy,
+            "d50_gy": statistics.d50_gy,
+            "d98_gy": statistics.d98_gy,
+            "dose_rate_gy_per_s": _own_dose_rates(kinetics, statistics.mean_gy),
+            "flags": list(estimate.flags),
+            "uncertainty": budget_document(budget) | {"recovery": None, "volume": None},
+            "curve": curve_document(kinetics, len(timings)),
+            "dvh": None,
+        }
+        | NO_BED
+    )
+
+
+def _remainder_budget(kinetics: RegionKinetics, mean_gy: float, calibration: float) -> UncertaintyBudget:
+    estimate = kinetics.estimate
+    fit = estimate.tia_sigma_bq_s / estimate.tia_bq_s if estimate.tia_bq_s > 0 else 0.0
+    return UncertaintyBudget(mean_gy, calibration, 0.0, 0.0, fit, S_VALUE_RELATIVE_SIGMA)
+
+
+def _own_dose_rates(kinetics: RegionKinetics, mean_gy: float) -> list[float] | None:
+    """Return the dose rates of a region whose dose is told per decay of its own, from whatever source it comes."""
+    tia_bq_s = kinetics.estimate.tia_bq_s
+    return [float(a) * mean_gy / tia_bq_s for a in kinetics.activity_bq] if tia_bq_s > 0 else None

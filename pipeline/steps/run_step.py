@@ -94,7 +94,7 @@ def _quantify(store: ArrayStore, payload: Document) -> Document:
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
     camera = _camera(point, site)
-    nuclide = load_nuclide(administration.radionuclide)
+    nuclide = load_nuclide(administration.radionuclide, site.decay_data)
     activity = quantify(point, camera, nuclide, administration)
     return {
         "activity": artefacts.map_document(store, activity),
@@ -193,7 +193,7 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
         delineation_from(store, payload["segmented"]),
         [_camera(point, site) for point in points],
         site,
-        load_nuclide(administration.radionuclide),
+        load_nuclide(administration.radionuclide, site.decay_data),
         _covered(store, payload["aligned"]),
     )
     return {
@@ -253,7 +253,7 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
             load_blood(Path(payload["blood"])) if payload["blood"] else None,
             _camera(point, site),
             site,
-            load_nuclide(administration.radionuclide),
+            load_nuclide(administration.radionuclide, site.decay_data),
             load_point_kernel(administration.radionuclide),
             backend_or_refuse(payload["backend"]),
             payload["engine"],
