@@ -15,7 +15,7 @@ from pipeline.rules.decide import evaluate
 from pipeline.settings import load_protocol_limits
 from pipeline.steps.rules_check import check_rules
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "decision_cases.json"
+GOLDEN = Path(__file__).parents[2] / "pipeline" / "data" / "commissioning" / "decision_cases.json"
 CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
