@@ -7,14 +7,15 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from course_builders import LIMITS
 
 from pipeline.rules.cases import check_case, check_cases, course_from_case
-from pipeline.settings import load_protocol_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pipeline.domain.decision import PatientCourse
+    from pipeline.rules.limits import ProtocolLimits
 
 Record = dict[str, Any]
 # Value, then the spellings of a field; the first one is that of section 2.5 or of the file format.
@@ -134,8 +135,13 @@ def case(**patient: Any) -> Record:
     return {"id": "X", "patient": record | patient}
 
 
+def limits_for(config: Mapping[str, Any]) -> ProtocolLimits:
+    assert config == {}
+    return LIMITS
+
+
 def read(record: Record) -> PatientCourse:
-    return course_from_case(record, load_protocol_limits)[0]
+    return course_from_case(record, limits_for)[0]
 
 
 def part(whole: Record, kind: str) -> Record:
@@ -308,12 +314,12 @@ def test_a_case_without_a_readable_date_is_seen_on_the_latest_day_on_record() ->
 
 
 def test_cases_without_an_identifier_are_numbered_from_1() -> None:
-    rows = check_cases([{"patient": {}}, case(), {"patient": {}}], load_protocol_limits)["cases"]
+    rows = check_cases([{"patient": {}}, case(), {"patient": {}}], limits_for)["cases"]
     assert [row["id"] for row in rows] == ["case 1", "X", "case 3"]
 
 
 def test_an_expected_activity_where_none_is_given_does_not_agree() -> None:
     waits = case(labs=[]) | {"expected": {"outcome": "WAIT", "activity_gbq": 7.4}}
-    assert check_case(waits, 1, load_protocol_limits)["agrees"] is False
+    assert check_case(waits, 1, limits_for)["agrees"] is False
     waits["expected"]["activity_gbq"] = None
-    assert check_case(waits, 1, load_protocol_limits)["agrees"] is True
+    assert check_case(waits, 1, limits_for)["agrees"] is True
