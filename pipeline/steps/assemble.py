@@ -91,13 +91,18 @@ def time_points(payload: Document) -> list[Document]:
 
 def unique_flags(payload: Document, form: CycleForm) -> list[Document]:
     """Return the flags of all steps, each once, the gravest first."""
-    gravity = {"BLOCK": 0, "WARN": 1, "INFO": 2}
     steps = (payload["study"], payload["segmented"], payload["integrated"], payload["dosed"])
     found = [flag for step in steps for flag in step["flags"]] + reading_flags(payload["study"])
     if form.prescribed_bq is not None:
         found += [vars(f) for f in net_activity_flags(form.administration.activity_bq, form.prescribed_bq)]
     flags = {content_hash(flag): flag for flag in found}
-    return sorted(flags.values(), key=lambda f: (gravity[f["level"]], f["code"], f["region"] or ""))
+    return in_order(list(flags.values()))
+
+
+def in_order(flags: list[Document]) -> list[Document]:
+    """Return flags with the gravest first, those of a level by code and region."""
+    gravity = {"BLOCK": 0, "WARN": 1, "INFO": 2}
+    return sorted(flags, key=lambda f: (gravity[f["level"]], f["code"], f["region"] or ""))
 
 
 def reading_flags(study: Document) -> list[Document]:

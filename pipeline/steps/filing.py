@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.files.forms import load_cycle_form
 from pipeline.files.schema import validate_result
 from pipeline.records.store import open_store
-from pipeline.steps.assemble import assemble, idempotency_key
+from pipeline.steps.assemble import assemble, idempotency_key, in_order
 from pipeline.steps.decide import preview_decision
 from pipeline.steps.file_result import file_result
+from pipeline.steps.plausibility import key_of, trend_flags
 
 if TYPE_CHECKING:
+    from pipeline.records.record import PatientRecord
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]
@@ -34,6 +36,30 @@ def file_cycle(payload: Document, site: SiteProfile) -> Document:
     form = load_cycle_form(Path(payload["cycle_form"]))
     document = assemble(payload, site, form, now.isoformat(timespec="seconds"))
     with open_store(payload["records"]) as store:
+        document = with_trends(document, store.find(document["patient_key"]))
         complete = document | {"decision": preview_decision(store, document, site.document)}
         validate_result(complete)
         return file_result(store, complete, idempotency_key(payload), site.document, now)
+
+
+def with_trends(document: Document, record: PatientRecord | None) -> Document:
+    """Return the document with the flags of its lesions against the same ones in the cycle before, as filed.
+
+    Parameters
+    ----------
+    document : dict
+        A result document without its decision.
+    record : PatientRecord or None
+        What is filed of the patient; None before the first cycle.
+    """
+    versions = record.latest_versions if record else ()
+    before = next((v.document for v in versions if v.cycle == document["cycle"] - 1), None)
+    flags = trend_flags(document, before) if before else ()
+    if not flags:
+        return document
+    codes = {flag.region: flag.code for flag in flags}
+    regions = [
+        region | {"flags": sorted({*region["flags"], codes[key_of(region)]})} if key_of(region) in codes else region
+        for region in document["regions"]
+    ]
+    return document | {"regions": regions, "flags": in_order([*document["flags"], *(vars(flag) for flag in flags)])}

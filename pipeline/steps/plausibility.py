@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.physics import gates, plausibility
 from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_misfit
+from pipeline.units import BQ_PER_GBQ
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,6 +67,35 @@ def between_regions_flags(regions: Sequence[Document], blood: BloodSamples | Non
     aorta = next((region for region in regions if region["kind"] == "blood"), None)
     pool = () if blood is None or aorta is None else blood_pool_flags(aorta, blood)
     return (*kidney_pair_flags(regions), *_absent_flags(regions), *gates.washout_flags(still), *pool)
+
+
+def trend_flags(document: Document, before: Document) -> tuple[Flag, ...]:
+    """Return the flags of lesions whose dose per activity rose by more than half since the cycle before.
+
+    Compared are lesions that a person drew and named in both cycles: the automatic method numbers them anew in each.
+
+    Parameters
+    ----------
+    document, before : dict
+        Result documents of this cycle and of the one before.
+    """
+    earlier = {r["name"]: _per_gbq(r, before) for r in before["regions"] if _is_drawn_lesion(r)}
+    return tuple(
+        flag
+        for region in document["regions"]
+        if _is_drawn_lesion(region) and region["name"] in earlier
+        for flag in plausibility.tumour_trend_flags(
+            _per_gbq(region, document), earlier[region["name"]], region=key_of(region)
+        )
+    )
+
+
+def _is_drawn_lesion(region: Document) -> bool:
+    return region["kind"] == "lesion" and region["method"] == "contours-file" and region["mean_dose_gy"] is not None
+
+
+def _per_gbq(region: Document, document: Document) -> float:
+    return float(region["mean_dose_gy"]) / (float(document["administration"]["activity_bq"]) / BQ_PER_GBQ)
 
 
 def _absent_flags(regions: Sequence[Document]) -> tuple[Flag, ...]:

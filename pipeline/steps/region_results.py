@@ -135,6 +135,8 @@ def centroid_lps_mm(mask: NDArray[np.bool_], segmentation: Segmentation) -> list
 
 
 def _contour_fwhm_mm(region: Region) -> float:
+    if region.edge_fwhm_mm is not None:
+        return region.edge_fwhm_mm
     return CONTOUR_FWHM_MM["contours-file" if region.method == "contours-file" else "auto"]
 
 
