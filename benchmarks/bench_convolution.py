@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +39,20 @@ def torso(size: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return body, np.where(body, 1.0, 0.0) + np.where(hot, 30.0, 0.0)
 
 
-def timed(method: Callable[[], object]) -> float:
-    """Return the seconds of one run."""
-    begin = time.perf_counter()
+def timed(method: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of one run: on the clock, and of processor time (all threads; other jobs do not count)."""
+    begin, worked = time.perf_counter(), time.process_time()
     method()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - worked
+
+
+def peak_bytes(method: Callable[[], object]) -> int:
+    """Return the most memory that one run takes beyond what was there (NumPy's arrays, by tracemalloc)."""
+    tracemalloc.start()
+    method()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 def methods_for(size: int) -> dict[str, Callable[[], NDArray[np.floating]]]:
@@ -81,14 +91,18 @@ def main() -> None:
     methods = methods_for(options.size)
     truth = methods[USUAL]()
     errors = {name: float(np.abs(method() - truth).max() / truth.max()) for name, method in methods.items()}
-    seconds = {name: np.zeros(options.rounds) for name in methods}
+    peaks = {name: peak_bytes(method) for name, method in methods.items()}
+    seconds = {name: np.zeros((options.rounds, 2)) for name in methods}
     for turn in range(options.rounds):
         for name, method in methods.items():
             seconds[name][turn] = timed(method)
-    print(f"{'method':48} {'ratio':>7} {'median s':>9} {'max error':>10}")
+    print(f"{'method':48} {'ratio':>7} {'cpu':>7} {'median s':>9} {'max error':>10} {'peak MB':>8}")
     for name, runs in seconds.items():
-        ratio = float(np.median(seconds[USUAL] / runs))
-        print(f"{name:48} {ratio:7.1f} {float(np.median(runs)):9.3f} {errors[name]:10.1e}")
+        clock, worked = np.median(seconds[USUAL] / runs, axis=0)
+        print(
+            f"{name:48} {clock:7.1f} {worked:7.1f} {np.median(runs[:, 0]):9.3f} {errors[name]:10.1e} "
+            f"{peaks[name] / 1e6:8.0f}"
+        )
 
 
 if __name__ == "__main__":
