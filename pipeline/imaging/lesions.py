@@ -12,7 +12,8 @@ from scipy import ndimage
 from pipeline.imaging.convert import to_sitk
 
 if TYPE_CHECKING:
-    from pipeline.imaging.torso import Mask, Torso
+    from pipeline.imaging.distance import Mask
+    from pipeline.imaging.torso import Torso
 
 # k x normal liver, k >= 1.5 (section 7.3).
 HOTTER_THAN_LIVER = 1.5

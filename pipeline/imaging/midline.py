@@ -13,7 +13,8 @@ from pipeline.imaging.body import fill_in_plane, largest_component
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.imaging.torso import Mask, Torso
+    from pipeline.imaging.distance import Mask
+    from pipeline.imaging.torso import Torso
 
 # Depth of a vertebral body from its front: 28 to 36 mm from T9 to L5 (Panjabi et al., Spine 1991;16:888, 1992;17:299).
 VERTEBRAL_DEPTH_MM = 32.0

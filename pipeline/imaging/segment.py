@@ -9,10 +9,12 @@ import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.domain.regions import Region, RegionKind, Segmentation
+from pipeline.imaging.distance import Mask
 from pipeline.imaging.lesions import Lesion, find_lesions
+from pipeline.imaging.liver import find_liver, parted
 from pipeline.imaging.midline import find_aorta, find_marrow, vertebrae
-from pipeline.imaging.organs import Organ, centre_z_mm, find_kidneys, find_liver, find_spleen, parted
-from pipeline.imaging.torso import Mask, Torso, contour_grid, torso_of
+from pipeline.imaging.organs import Organ, find_flanks
+from pipeline.imaging.torso import Torso, contour_grid, torso_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,10 +72,7 @@ def _union(torso: Torso, organs: Iterable[Organ]) -> Mask:
 
 def _organs(torso: Torso) -> tuple[list[_Found], Organ | None]:
     """Return kidneys, spleen and liver (with its lesions), each apart from those before it."""
-    kidneys = find_kidneys(torso)
-    left = kidneys.get("left")
-    lowest_z_mm = -np.inf if left is None else centre_z_mm(torso, left)
-    spleen = find_spleen(torso, torso.grown(_union(torso, kidneys.values()), APART_MM), lowest_z_mm)
+    kidneys, spleen = find_flanks(torso)
     others = [*kidneys.values(), *([spleen] if spleen else [])]
     liver = find_liver(torso, torso.grown(_union(torso, others), APART_MM))
     if liver is not None and "right" in kidneys:

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.imaging.averaging import index_matrix
-from pipeline.imaging.torso import SPECT_BLUR_MM, bounding_box, cropped
+from pipeline.imaging.distance import bounding_box
+from pipeline.imaging.torso import SPECT_BLUR_MM, cropped
 from pipeline.units import MM3_PER_ML
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.domain.geometry import Grid
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.regions import Region, Segmentation
-    from pipeline.imaging.torso import Mask
+    from pipeline.imaging.distance import Mask
 
 SPHERE_ML = 4.0
 ERODED_MM = 5.0

@@ -12,15 +12,13 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap
 from pipeline.imaging.averaging import average_to_grid
 from pipeline.imaging.body import body_mask
+from pipeline.imaging.distance import Box, Mask, bounding_box, grown, shrunk
 from pipeline.imaging.resample import resample_activity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.domain.maps import DensityMap, HounsfieldMap
-
-Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-Box = tuple[slice, slice, slice]
 
 CONTOUR_MM = 2.4
 # A CT finer than this in the slice is averaged for contouring.
@@ -133,14 +131,11 @@ class Torso:
 
     def shrunk(self, mask: Mask, radius_mm: float) -> Mask:
         """Erode by a distance."""
-        distance = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=self.grid.spacing_mm)
-        return np.asarray(distance[1:-1, 1:-1, 1:-1] > radius_mm)
+        return shrunk(mask, radius_mm, self.grid.spacing_mm)
 
     def grown(self, mask: Mask, radius_mm: float) -> Mask:
         """Dilate by a distance; an empty mask stays empty."""
-        if not mask.any():
-            return mask
-        return np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.grid.spacing_mm) <= radius_mm)
+        return grown(mask, radius_mm, self.grid.spacing_mm)
 
 
 def halved(values: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -183,15 +178,6 @@ def _corners(shape: tuple[int, int, int]) -> NDArray[np.float64]:
     """Return the eight outer corners of a volume, in indices."""
     ends = [(-0.5, n - 0.5) for n in shape]
     return np.asarray([(a, b, c) for a in ends[0] for b in ends[1] for c in ends[2]])
-
-
-def bounding_box(mask: Mask, margin: int = 0) -> Box:
-    """Return the smallest box that holds ``mask`` (not empty), with a margin."""
-    box = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(k for k in range(3) if k != axis)))
-        box.append(slice(max(0, int(hit[0]) - margin), min(mask.shape[axis], int(hit[-1]) + 1 + margin)))
-    return box[0], box[1], box[2]
 
 
 def cropped(grid: Grid, box: Box) -> Grid:
