@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from kernels.backend import choose_backend
 from pipeline.domain.geometry import Grid
+from pipeline.files.commissioning_data import load_golden_arrays
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from kernels.backend import Backend
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.physics.dose_kernel import PointKernel
-
-GOLDEN = Path(__file__).parents[2] / "golden" / "dose"
 
 
 @pytest.fixture
@@ -56,11 +53,5 @@ def grid_of() -> Callable[..., Grid]:
 @pytest.fixture(scope="session")
 def egsnrc_voxels() -> dict[str, NDArray[np.float64]]:
     """Voxel S values of EGSnrc in Gy per decay, by array name."""
-    with np.load(GOLDEN / "lu177_vsv_water_egsnrc_11cubed.npz") as arrays:
-        return {name: arrays[name].astype(np.float64) * 1e-9 for name in arrays.files}
-
-
-@pytest.fixture(scope="session")
-def egsnrc_slabs() -> dict[str, Any]:
-    """Layer doses of EGSnrc in a phantom of water, lung and bone."""
-    return json.loads((GOLDEN / "egsnrc_slabs.json").read_text(encoding="utf-8"))
+    arrays = load_golden_arrays()["lu177_vsv_water_egsnrc_11cubed"]
+    return {name: values * 1e-9 for name, values in arrays.items()}
