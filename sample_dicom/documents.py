@@ -177,6 +177,7 @@ def write_contours(folder: Path, labels: Labels, grid: Grid, regions: Sequence[R
     described: dict[str, dict[str, Any]] = {}
     for region in regions:
         entry: dict[str, Any] = {"name": region.name, "laterality": region.laterality, "kind": region.kind}
+        entry["edge_fwhm_mm"] = 0.0  # they are the drawing itself
         described[str(region.label)] = entry | ({"host": region.host} if region.host else {})
     write_json(folder / "contours.json", described)
 

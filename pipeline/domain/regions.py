@@ -61,6 +61,8 @@ class Region:
         How the contour came about, as ``auto-ct-spect-1`` or ``contours-file``.
     host : str or None
         Name of the organ a lesion lies in, where known.
+    edge_fwhm_mm : float or None
+        Resolution of the image the contour was drawn on, where its author states it; 0 for a contour that is exact.
     """
 
     label: int
@@ -69,6 +71,7 @@ class Region:
     kind: RegionKind
     method: str
     host: str | None = None
+    edge_fwhm_mm: float | None = None
 
     def __post_init__(self) -> None:
         require(

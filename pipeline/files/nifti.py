@@ -34,6 +34,9 @@ _REVERSED_INDEX = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 
 # four zero bytes after the header say that no extension follows
 NO_EXTENSION_BYTES = 4
 
+# A SPECT's own resolution is below this.
+MOST_EDGE_FWHM_MM = 30.0
+
 
 def read_volume(path: Path, frame_of_reference_uid: str = "") -> tuple[NDArray[Any], Grid]:
     """Read a NIfTI volume.
@@ -78,13 +81,17 @@ def affine_ras_of(grid: Grid) -> NDArray[np.float64]:
     return np.asarray(_LPS_FROM_RAS @ grid.affine_mm @ _REVERSED_INDEX)
 
 
-def write_volume(path: Path, values: NDArray[Any], grid: Grid) -> None:
-    """Write ``values`` (slice, row, column) on ``grid`` as NIfTI, with both qform and sform set."""
+def write_volume(path: Path, values: NDArray[Any], grid: Grid, description: str = "") -> None:
+    """Write ``values`` (slice, row, column) on ``grid`` as NIfTI, with both qform and sform set.
+
+    ``description`` (80 bytes) states what the values are, with their unit in square brackets: ``absorbed dose [Gy]``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(np.ascontiguousarray(values.transpose(2, 1, 0)), affine_ras_of(grid))
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)
     image.header.set_xyzt_units("mm", "sec")
+    image.header["descrip"] = description
     # A name of its own for each writer: two runs into one folder must not mix their bytes.
     partial = path.with_name(f".part-{os.getpid()}-{uuid4().hex}-{path.name}")
     nib.save(image, partial)
@@ -182,4 +189,21 @@ def _region(label: int, entry: dict[str, Any], where: str) -> Region:
         do="correct contours.json",
         where=where,
     )
-    return Region(label, name, side, entry["kind"], method="contours-file", host=entry.get("host"))
+    edge_mm = _edge_fwhm_mm(entry.get("edge_fwhm_mm"), label, where)
+    return Region(label, name, side, entry["kind"], "contours-file", entry.get("host"), edge_mm)
+
+
+def _edge_fwhm_mm(stated: object, label: int, where: str) -> float | None:
+    """Return how sharp the image was that the contour follows, where its author says so."""
+    if stated is None:
+        return None
+    width = float(stated) if isinstance(stated, int | float) and not isinstance(stated, bool) else -1.0
+    require(
+        0.0 <= width <= MOST_EDGE_FWHM_MM,
+        "CONTOURS_INVALID",
+        found=f"label {label}: edge_fwhm_mm {stated!r}",
+        needed=f"mm from 0 (exact) to {MOST_EDGE_FWHM_MM:g}: the resolution of the image the contour was drawn on",
+        do="correct contours.json, or leave the key out",
+        where=where,
+    )
+    return width

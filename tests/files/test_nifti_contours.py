@@ -56,11 +56,22 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         {"name": "lesion1", "laterality": None, "kind": "lesion"},
         {"name": "spleen", "laterality": None, "kind": "organs"},
         {"name": "", "laterality": None, "kind": "organ"},
+        {"name": "liver", "laterality": None, "kind": "organ", "edge_fwhm_mm": -1.0},
+        {"name": "liver", "laterality": None, "kind": "organ", "edge_fwhm_mm": "1.5"},
+        {"name": "liver", "laterality": None, "kind": "organ", "edge_fwhm_mm": True},
     ],
 )
 def test_a_slip_in_the_description_is_refused(tmp_path: Path, entry: dict[str, Any]) -> None:
     with pytest.raises(RefusalError, match="CONTOURS_INVALID"):
         read_contours(contours(tmp_path, {"1": entry}), "1.2.3")
+
+
+@pytest.mark.parametrize(("stated", "known"), [({}, None), ({"edge_fwhm_mm": 0}, 0.0), ({"edge_fwhm_mm": 1.5}, 1.5)])
+def test_the_author_may_state_how_sharp_the_edge_is(
+    tmp_path: Path, stated: dict[str, float], known: float | None
+) -> None:
+    found = read_contours(contours(tmp_path, {"1": KIDNEY | stated}), "1.2.3")
+    assert found.regions[0].edge_fwhm_mm == known
 
 
 def test_other_organs_are_welcome(tmp_path: Path) -> None:
