@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.provenance import content_hash
-from pipeline.report import sections, tables
+from pipeline.report import dose_tables, sections, tables
 from pipeline.report.appendix import figure_section, provenance, signatures
 from pipeline.report.history import cycle_doses, organ_sums
 from pipeline.report.ledger_appendix import ledger_appendix
@@ -58,6 +58,9 @@ def write_report(
         *sections.images(document),
         *tables.curves_table(document),
         *tables.map_table(document),
+        *dose_tables.rates_table(document),
+        *dose_tables.sphere_table(document),
+        *dose_tables.bed_table(document),
         *figure_section(document, volumes, sums),
         *provenance(document),
         *signatures(document_hash, doses[-1]),

@@ -54,8 +54,8 @@ def regions_table(document: Mapping[str, Any]) -> Flowables:
     rows = [_region_row(region, given_bq) for region in document["regions"]]
     note = (
         "RC: measured over recovery-corrected activity. TIAC: time-integrated activity per administered activity. "
-        "Dose: mean absorbed dose of this cycle, recovery-corrected, one standard deviation. BED: kidneys only, "
-        "for information; no limit here is a BED."
+        "Dose: mean absorbed dose of this cycle, recovery-corrected, one standard deviation. BED: kidneys, and regions "
+        "whose parameters the site states; for information, no limit here is a BED."
     )
     return titled("Absorbed dose of every region, this cycle", table(columns, rows), paragraph(note, "note"))
 
@@ -182,7 +182,7 @@ def second_check_table(document: Mapping[str, Any]) -> Flowables:
         [
             key_title(check["region"]),
             check["method"],
-            significant(engine.get(check["region"])),
+            significant(check.get("engine_gy") or engine.get(check["region"])),
             significant(check["mean_dose_gy"]),
             signed_percent(check["difference"]),
             percent(check["tolerance"]),
@@ -190,7 +190,10 @@ def second_check_table(document: Mapping[str, Any]) -> Flowables:
         ]
         for check in document["second_check"]
     ]
-    note = "Difference: engine over independent value, less 1. Without a tolerance the value is shown only."
+    note = (
+        "Difference: engine over independent value, less 1. Without a tolerance the value is shown only. Organ self S "
+        "value: the dose from the region's own decays alone, on both sides."
+    )
     return titled("Second check", table(columns, rows), paragraph(note, "note"))
 
 

@@ -29,7 +29,7 @@ from pipeline.report.text import (
     significant,
     with_sigma,
 )
-from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, MGY_PER_GY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,8 +173,10 @@ def _parts(organ: OrganSum) -> list[Content]:
 def _region(region: Mapping[str, Any], document: Mapping[str, Any], labels: Mapping[str, int]) -> Content:
     key = region_key(region)
     given_gbq = document["administration"]["activity_bq"] / BQ_PER_GBQ
-    check = next((c for c in document["second_check"] if c["region"] == key), None)
-    place = region["centroid_lps_mm"]
+    checks = [c for c in document["second_check"] if c["region"] == key]
+    # A failed row is what a person must see, whichever quantity it is about.
+    check = next((c for c in checks if c["passed"] is False), checks[0] if checks else None)
+    place, sphere = region["centroid_lps_mm"], region.get("sphere_model")
     return {
         "key": key,
         "title": region_title(region),
@@ -195,7 +197,12 @@ def _region(region: Mapping[str, Any], document: Mapping[str, Any], labels: Mapp
         "d2": significant(region["d2_gy"]),
         "d2_gy": region["d2_gy"],
         "d98": significant(region["d98_gy"]),
+        "d50": significant(region.get("d50_gy")),
         "bed": significant(region["bed_gy"]),
+        "bed_title": _bed_title(region),
+        "sphere": DASH if sphere is None else signed_percent(sphere["difference"]),
+        "sphere_title": "" if sphere is None else _sphere_title(sphere),
+        "rates": _rates(region, document),
         "check": DASH if check is None else signed_percent(check["difference"]),
         "check_failed": check is not None and check["passed"] is False,
         "check_method": "" if check is None else shown(check["method"]),
@@ -203,6 +210,33 @@ def _region(region: Mapping[str, Any], document: Mapping[str, Any], labels: Mapp
         "curve": _curve(region, document["administration"].get("half_life_s")),
         "dvh": _dvh(region.get("dvh")),
     }
+
+
+def _bed_title(region: Mapping[str, Any]) -> str:
+    """Return what the BED was made with, and that of the voxels."""
+    parameters = region.get("bed_parameters")
+    if not parameters:
+        return ""
+    low, middle, high = (significant(region.get(f"bed_{name}_gy")) for name in ("d98", "d50", "d2"))
+    return (
+        f"BED: alpha/beta {significant(parameters['alpha_beta_gy'], 2)} Gy, repair "
+        f"{hours(parameters['repair_half_life_s'])} h; voxels: 98 % have {low}, half {middle}, 2 % {high} Gy"
+    )
+
+
+def _sphere_title(sphere: Mapping[str, Any]) -> str:
+    return f"against a sphere of this mass: {significant(sphere['mean_dose_gy'])} Gy, self dose alone"
+
+
+def _rates(region: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Return the dose rates at all time points as one line."""
+    rates = region.get("dose_rate_gy_per_s") or []
+    parts = [
+        f"{significant(rate * SECONDS_PER_HOUR * MGY_PER_GY)} mGy/h at {hours(point['delay_s'])} h"
+        for rate, point in zip(rates, document["time_points"], strict=False)
+        if rate is not None
+    ]
+    return ", ".join(parts)
 
 
 def _curve(region: Mapping[str, Any], half_life_s: float | None) -> Content | None:

@@ -100,7 +100,28 @@ def _region(organ: tuple[Any, ...]) -> dict[str, Any]:
             "extrapolated_fraction": 1 - 2 ** (-TIMES_H[0] / half_life_h) + 2 ** (-TIMES_H[2] / half_life_h),
         },
         "dvh": None if dose is None or name == "marrow" else _dvh(0.88 * dose),
-        "dose_rate_gy_per_s": None,
+        "dose_rate_gy_per_s": None if dose is None or name == "marrow" else _rates(dose, half_life_h),
+        "sphere_model": _sphere(tia, volume, dose) if kind == "lesion" and dose else None,
+        **(_bed_of_voxels(dose) if name == "kidney" and dose else {}),
+    }
+
+
+def _rates(dose: float, half_life_h: float) -> list[float]:
+    return [dose * math.log(2) / (half_life_h * HOUR) * 2 ** (-t / half_life_h) for t in TIMES_H]
+
+
+def _sphere(tia: float, volume: float, dose: float) -> dict[str, float]:
+    s = S_GY_G_PER_BQ_S / (1.04 * volume) / 1.023
+    return {"s_gy_per_bq_s": s, "mean_dose_gy": s * tia, "difference": dose / (s * tia) - 1}
+
+
+def _bed_of_voxels(dose: float) -> dict[str, Any]:
+    return {
+        "bed_parameters": {"alpha_beta_gy": 2.6, "repair_half_life_s": 2.8 * HOUR, "source": "Barone et al. 2005"},
+        "bed_map_mean_gy": 0.93 * dose,
+        "bed_d2_gy": 1.61 * dose,
+        "bed_d50_gy": 0.9 * dose,
+        "bed_d98_gy": 0.43 * dose,
     }
 
 

@@ -89,9 +89,14 @@ const COLUMNS = [
   ["recovery", "RC"],
   ["map_mean", "Map, Gy"],
   ["d98", "D98"],
+  ["d50", "D50"],
   ["d2", "D2"],
+  ["bed", "BED"],
+  ["sphere", "Sphere"],
   ["check", "2nd check"],
 ]
+// what a cell says when the pointer rests on it
+const TITLES = { dose: "rates", bed: "bed_title", sphere: "sphere_title", check: "check_method" }
 
 function regionRow(region, onPick) {
   const flags = region.flags.map((flag) => el("span", { class: `flag ${flag.level.toLowerCase()}`, title: flag.code }, flag.code))
@@ -111,7 +116,7 @@ function regionRow(region, onPick) {
       },
     },
     el("th", { scope: "row", title: region.method }, el("i", { style: { background: region.colour } }), region.title, ...flags),
-    COLUMNS.map(([name]) => el("td", { class: name === "check" && region.check_failed ? "check failed" : name, title: name === "check" ? region.check_method : null }, region[name])),
+    COLUMNS.map(([name]) => el("td", { class: name === "check" && region.check_failed ? "check failed" : name, title: region[TITLES[name]] || null }, region[name])),
   )
 }
 
@@ -129,7 +134,7 @@ function regionTable(onPick) {
         el("tbody", {}, content.regions.map((region) => regionRow(region, onPick))),
       ),
     ),
-    el("p", { class: "note" }, "A click on a row goes there. Dose: recovery-corrected mean, the value of the rules. Map, D98, D2: from the voxel map shown here, which is not recovery-corrected. RC: measured over corrected activity. The row's title names the method."),
+    el("p", { class: "note" }, "A click on a row goes there. Dose: recovery-corrected mean, the value of the rules. Map, D98, D2: from the voxel map shown here, which is not recovery-corrected. RC: measured over corrected activity. BED: kidneys, and regions whose parameters the site states. Sphere: the dose against a sphere of the lesion's mass. The row's title names the method; the dose's title its rate at each scan."),
   )
 }
 
