@@ -6,7 +6,7 @@ import sys
 
 # each module hangs its commands on the application; the order is that of the help page
 # isort: off
-from pipeline.cli import cycles, patients, curves, doses, rules, phantoms, cameras, commissioning  # noqa: F401
+from pipeline.cli import cycles, patients, uncertainty, curves, doses, rules, phantoms, cameras, commissioning  # noqa: F401
 
 # isort: on
 from pipeline.cli.application import app

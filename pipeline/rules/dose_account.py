@@ -155,6 +155,11 @@ def _projection_weights(entries: tuple[DoseEntry, ...], activity_gbq: float, sou
     return [ratio if i == chosen else 0.0 for i, ratio in enumerate(ratios)]
 
 
+def projection_weights(account: DoseAccount, activity_gbq: float, source: str) -> tuple[float, ...]:
+    """Return the part of each recorded dose that the next cycle repeats, in the order of the account's entries."""
+    return tuple(_projection_weights(account.entries, activity_gbq, source))
+
+
 def _weighted_sum_gy(entries: tuple[DoseEntry, ...], weights: list[float]) -> float:
     return math.fsum(
         [e.dose_gy or 0.0 for e in entries] + [w * (e.dose_gy or 0.0) for w, e in zip(weights, entries, strict=True)]
