@@ -15,7 +15,9 @@ from pipeline.cli.options import Head, Json, Model, Tail, emit
 def fit(
     curves: Annotated[Path, typer.Argument(help="CSV `region,time_h,activity_bq[,sigma_bq]`.")],
     nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
-    model: Annotated[Model, typer.Option(help="`auto` chooses by AICc among what the points carry.")] = Model.AUTO,
+    model: Annotated[
+        Model, typer.Option(help="`auto` chooses by AICc among what the points carry, `average` weighs them by it.")
+    ] = Model.AUTO,
     head: Annotated[Head, typer.Option(help="Before the first point.")] = Head.EXTRAPOLATE,
     tail: Annotated[Tail, typer.Option(help="After the last point.")] = Tail.FITTED,
     as_json: Json = False,
@@ -33,6 +35,7 @@ def fit(
         "effective_half_life_s": "T_eff s",
         "tia_bq_s": "TIA Bq s",
         "tia_sigma_bq_s": "sigma Bq s",
+        "tia_ci95_bq_s": "95 % Bq s",
         "extrapolated_fraction": "extrapolated",
         "flags": "flags",
     }

@@ -63,6 +63,7 @@ class Model(StrEnum):
     """Kinetic models."""
 
     AUTO = "auto"
+    AVERAGE = "average"
     MONO = "mono"
     BI = "bi"
     TRI = "tri"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HeadRule = Literal["extrapolate", "constant", "ramp"]
 TailRule = Literal["fitted", "physical"]
-ModelName = Literal["auto", "mono", "bi", "tri", "trapezoid"]
+ModelName = Literal["auto", "average", "mono", "bi", "tri", "trapezoid"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,19 @@ class TiaEstimate:
         Part of the TIA before the first and after the last point.
     head_rule, tail_rule : str
     flags : tuple of str
+    tia_ci95_bq_s : tuple of float or None
+        Lower and upper 95 % bound of the TIA: random part and what was assumed of the half-life. None where the
+        method's error is systematic and ``bias_relative`` states its bounds instead.
+    interval_method : str
+        How the interval was found; empty where there is none.
+    nearly_gaussian : bool
+        Each half of the interval is 1.96 sigma within 10 %, so that sigma alone tells the same.
+    bias_relative : tuple of float or None
+        Bounds of the method's systematic error, TIA/true - 1, where it has one.
+    assumed_fraction : float
+        Part of the TIA's variance that comes from what was assumed of the half-life and not from this cycle's scans.
+    model_weights : dict
+        Akaike weights of averaged models; empty otherwise.
     """
 
     model: str
@@ -100,3 +113,9 @@ class TiaEstimate:
     head_rule: HeadRule
     tail_rule: TailRule
     flags: tuple[str, ...]
+    tia_ci95_bq_s: tuple[float, float] | None = None
+    interval_method: str = ""
+    nearly_gaussian: bool = False
+    bias_relative: tuple[float, float] | None = None
+    assumed_fraction: float = 0.0
+    model_weights: dict[str, float] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,18 +21,75 @@ HEAD_SHARE: dict[HeadRule, float] = {"constant": 1.0, "ramp": 0.5}
 
 
 @dataclass(frozen=True)
+class AreaRule:
+    """What a fitted component adds to the TIA under the head and tail rules, as a function of its rate.
+
+    Attributes
+    ----------
+    head_s : float
+        Time by which the fitted value at ``begin_s`` is multiplied to fill what lies before it.
+    begin_s, end_s : float
+        Where the fitted curve is integrated.
+    tail_rate_per_s : float or None
+        Physical decay from ``end_s`` on; None: the fitted curve.
+    """
+
+    head_s: float
+    begin_s: float
+    end_s: float
+    tail_rate_per_s: float | None
+
+    def per_amplitude(self, rate_per_s: NDArray[Any]) -> NDArray[Any]:
+        """Return the area of exp(-lambda t) in s; complex rates give its derivative by a complex step."""
+        value, last = np.exp(-rate_per_s * self.begin_s), np.exp(-rate_per_s * self.end_s)
+        if self.tail_rate_per_s is None:
+            return np.asarray(self.head_s * value + value / rate_per_s)
+        return np.asarray(self.head_s * value + (value - last) / rate_per_s + last / self.tail_rate_per_s)
+
+
+def area_rule(
+    time_s: NDArray[np.float64], first: int, *, head_rule: HeadRule, tail_rule: TailRule, decay_constant_per_s: float
+) -> AreaRule:
+    """Return the rule by which :func:`fitted_area` integrates a curve fitted from point ``first`` on.
+
+    Parameters
+    ----------
+    time_s : ndarray, shape (n,)
+    first : int
+    head_rule, tail_rule : str
+    decay_constant_per_s : float
+        Physical.
+
+    Returns
+    -------
+    AreaRule
+    """
+    tail = decay_constant_per_s if tail_rule == "physical" else None
+    end_s = float(time_s[-1])
+    if head_rule == "extrapolate":
+        return AreaRule(0.0, 0.0, end_s, tail)
+    start_s = float(time_s[first])
+    head_s = HEAD_SHARE[head_rule] * start_s if first == 0 else float(_trapezoid_weights(time_s[: first + 1])[-1])
+    return AreaRule(head_s, start_s, end_s, tail)
+
+
+@dataclass(frozen=True)
 class CurveArea:
     """Time-integrated activity and how much of it lies outside the measured times.
 
     Attributes
     ----------
     total_bq_s, sigma_bq_s, before_bq_s, after_bq_s : float
+    measured_bq_s, measured_sigma_bq_s : float
+        Part of the total that comes from measured points alone, before the fitted curve begins.
     """
 
     total_bq_s: float
     sigma_bq_s: float
     before_bq_s: float
     after_bq_s: float
+    measured_bq_s: float = 0.0
+    measured_sigma_bq_s: float = 0.0
 
     @property
     def extrapolated_fraction(self) -> float:
@@ -85,8 +142,9 @@ def fitted_area(
     sigma = fitted_sigma(curve, curve.activity_bq, relative_error)[:first]
     spread = float(np.linalg.norm(weight[:-1] * sigma))
     head_bq_s = HEAD_SHARE[head_rule] * start_s * float(measured[0])
-    total_bq_s = total.value + float(weight[:-1] @ measured)
-    return CurveArea(total_bq_s, math.hypot(fit.sigma_of(total), spread), head_bq_s, after.value)
+    measured_bq_s = float(weight[:-1] @ measured)
+    sigma_bq_s = math.hypot(fit.sigma_of(total), spread)
+    return CurveArea(total.value + measured_bq_s, sigma_bq_s, head_bq_s, after.value, measured_bq_s, spread)
 
 
 def trapezoid_area(

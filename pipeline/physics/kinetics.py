@@ -6,33 +6,32 @@ Fitted without decay correction, so the rate is the effective one, bounded by ph
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.domain.kinetics import TiaEstimate
 from pipeline.errors import RefusalError, require
-from pipeline.physics.curve_areas import fitted_area, last_points, trapezoid_area
+from pipeline.physics.curve_areas import area_rule, fitted_area, last_points, trapezoid_area
 from pipeline.physics.exponential_fit import aicc, fit_mono, prior_fit, rate_bounds
+from pipeline.physics.fit_flags import LIMIT_MARGIN, quality_flags
+from pipeline.physics.model_average import averaged
 from pipeline.physics.multi_exponential_fit import fit_multi
+from pipeline.physics.tia_interval import fitted_interval, nearly_gaussian
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from pipeline.domain.kinetics import HeadRule, ModelName, TailRule, TimeActivityCurve
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.curve_areas import CurveArea
+    from pipeline.physics.curve_areas import AreaRule, CurveArea
     from pipeline.physics.exponential_fit import RateBounds
     from pipeline.physics.exponentials import ExponentialSum
 
 COMPONENTS = {"bi": 2, "tri": 3}
 POINTS_PER_COMPONENT = 2
-# Clinical specification 3.3.
-LIMIT_MARGIN = 0.02
-RESIDUAL_WARNING = 0.15
 # A millionth is left by then: a later time is a wrong unit.
 LONGEST_IN_HALF_LIVES = 20.0
-LATE_ENOUGH_S = 48.0 * SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,10 @@ def fit_curve(
     curve : TimeActivityCurve
         Not decay-corrected; times after the start of the administration. Any unit of activity.
     nuclide : Radionuclide
-    model : {"mono", "bi", "tri", "trapezoid", "auto"}
+    model : {"mono", "bi", "tri", "trapezoid", "auto", "average"}
         ``bi`` needs 4 points, ``tri`` 6. ``auto`` takes the exponentials with the lowest AICc (Burnham, Anderson
-        2002; Glatting et al., Med Phys 2007;34:4285), which exists from 6 points on for ``bi`` and 8 for ``tri``.
+        2002; Glatting et al., Med Phys 2007;34:4285), which exists from 6 points on for ``bi`` and 8 for ``tri``;
+        ``average`` weighs the same models by it (:mod:`pipeline.physics.model_average`).
     head_rule : {"extrapolate", "constant", "ramp"}
         Before the first point: the fitted curve; its value there from t = 0 on; a straight line from 0 to it.
     tail_rule : {"fitted", "physical"}
@@ -83,7 +83,9 @@ def fit_curve(
     Returns
     -------
     TiaEstimate
-        Sigma by the delta method, random part only.
+        Sigma by the delta method, random part only; interval by profile likelihood
+        (:mod:`pipeline.physics.tia_interval`). The trapezoid states bounds of its bias instead: what straight lines
+        between these times make of one exponential.
 
     Raises
     ------
@@ -113,6 +115,8 @@ def fit_curve(
         return _trapezoid(curve, request)
     if model == "auto":
         return _by_information(curve, request)
+    if model == "average":
+        return _average(curve, request)
     if model == "mono":
         return _mono(curve, request)
     return _multi(curve, request, COMPONENTS[model])
@@ -154,14 +158,25 @@ def _multi(curve: TimeActivityCurve, request: FitRequest, components: int) -> Ti
 
 
 def _by_information(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
-    points = curve.time_s.size
-    scores = {1: aicc(curve, fit_mono(curve, request.bounds, request.relative_error), request.relative_error)}
-    for components in COMPONENTS.values():
-        if points - 2 * components - 1 > 0:
+    scores = _scores(curve, request)
+    best = min(scores, key=lambda name: scores[name])
+    return _mono(curve, request) if best == "mono" else _multi(curve, request, COMPONENTS[best])
+
+
+def _average(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
+    scores = _scores(curve, request)
+    estimates = {name: _multi(curve, request, COMPONENTS[name]) for name in scores if name != "mono"}
+    return averaged({"mono": _mono(curve, request)} | estimates, scores)
+
+
+def _scores(curve: TimeActivityCurve, request: FitRequest) -> dict[str, float]:
+    """Return the AICc of every model that the number of points allows."""
+    scores = {"mono": aicc(curve, fit_mono(curve, request.bounds, request.relative_error), request.relative_error)}
+    for name, components in COMPONENTS.items():
+        if curve.time_s.size - 2 * components - 1 > 0:
             fit = fit_multi(curve, request.bounds, request.relative_error, components)
-            scores[components] = aicc(curve, fit, request.relative_error)
-    best = min(scores, key=lambda components: scores[components])
-    return _mono(curve, request) if best == 1 else _multi(curve, request, best)
+            scores[name] = aicc(curve, fit, request.relative_error)
+    return scores
 
 
 def _first_washout_point(curve: TimeActivityCurve) -> int:
@@ -209,19 +224,60 @@ def _estimate(
         decay_constant_per_s=request.nuclide.decay_constant_per_s,
         relative_error=request.relative_error,
     )
-    return _assembled(request, fit, name, area, (*flags, *_quality_flags(curve, request, fit, first)))
+    estimate = _assembled(request, fit, name, area, (*flags, *_flags(curve, request, fit, first)))
+    if name == "mono-prior":
+        return estimate
+    rule = _rule(curve, request, first)
+    interval = fitted_interval(curve, fit, first, rule, area, request.bounds, request.relative_error)
+    return replace(
+        estimate,
+        tia_ci95_bq_s=interval,
+        interval_method="profile likelihood",
+        nearly_gaussian=nearly_gaussian(area.total_bq_s, area.sigma_bq_s, interval),
+    )
 
 
 def _trapezoid(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
-    area, tail = trapezoid_area(
+    area, tail = _trapezoid_of(curve, request)
+    first = curve.time_s.size - last_points(curve).time_s.size
+    estimate = _assembled(request, tail, "trapezoid", area, _flags(curve, request, tail, first))
+    return replace(estimate, bias_relative=_trapezoid_bias(curve, request, estimate))
+
+
+def _trapezoid_of(curve: TimeActivityCurve, request: FitRequest) -> tuple[CurveArea, ExponentialSum]:
+    return trapezoid_area(
         curve,
         request.bounds,
         head_rule=request.head_rule,
         tail_rule=request.tail_rule,
         relative_error=request.relative_error,
     )
-    first = curve.time_s.size - last_points(curve).time_s.size
-    return _assembled(request, tail, "trapezoid", area, _quality_flags(curve, request, tail, first))
+
+
+def _trapezoid_bias(curve: TimeActivityCurve, request: FitRequest, estimate: TiaEstimate) -> tuple[float, float]:
+    """Return what straight lines at these times make of one exponential with the tail's half-life, +- 2 sigma."""
+    rate, spread = math.log(2.0) / estimate.effective_half_life_s, 2.0 * math.sqrt(float(estimate.covariance[1, 1]))
+    rates = np.clip([rate - spread, rate, rate + spread], request.bounds.slowest_per_s, request.bounds.fastest_per_s)
+    rule = _rule(curve, request, 0)
+    # Its value is 1 at the first point, so that late values stay within the range of numbers.
+    start_s = float(curve.time_s[0])
+    lines = [
+        _trapezoid_of(replace(curve, activity_bq=np.exp(-k * (curve.time_s - start_s)), sigma_bq=None), request)[0]
+        for k in rates
+    ]
+    exact = rule.per_amplitude(rates) * np.exp(rates * start_s)
+    bias = np.array([area.total_bq_s for area in lines]) / exact - 1.0
+    return float(bias.min()), float(bias.max())
+
+
+def _rule(curve: TimeActivityCurve, request: FitRequest, first: int) -> AreaRule:
+    return area_rule(
+        curve.time_s,
+        first,
+        head_rule=request.head_rule,
+        tail_rule=request.tail_rule,
+        decay_constant_per_s=request.nuclide.decay_constant_per_s,
+    )
 
 
 def _assembled(
@@ -244,32 +300,12 @@ def _assembled(
     )
 
 
-def _quality_flags(curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, first: int) -> tuple[str, ...]:
-    warnings = _warnings(curve, request, fit, first)
-    rate, bounds = float(fit.rate_per_s[0]), request.bounds
-    facts = {
-        "TWO_POINT": curve.time_s.size == 2,
-        "NON_POSITIVE_POINT": bool((curve.activity_bq <= 0.0).any()),
-        "AT_PHYSICAL_LIMIT": rate <= bounds.slowest_per_s / (1.0 - LIMIT_MARGIN),
-        "AT_SHORTEST_LIMIT": fit.rate_per_s.size == 1 and rate >= bounds.fastest_per_s * (1.0 - LIMIT_MARGIN),
-        "TAIL_PHYSICAL_UPPER_BOUND": request.tail_rule == "physical",
-        "FIT_WARN": bool(warnings),
-    }
-    return (*(code for code, holds in facts.items() if holds), *warnings)
-
-
-def _warnings(curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, first: int) -> tuple[str, ...]:
-    # Clinical specification 3.3, fit QA; two points count only where they are at least 48 h apart (3.2).
-    fitted = fit.values(curve.time_s[first:])
-    residual = np.abs(curve.activity_bq[first:] - fitted)
-    half_life_h = math.log(2.0) / float(fit.rate_per_s[0]) / SECONDS_PER_HOUR
-    shortest, longest = request.half_life_range_h or (0.0, math.inf)
-    span_s = float(curve.time_s[-1] - curve.time_s[0])
-    facts = {
-        "RESIDUAL_ABOVE_15_PERCENT": bool((residual > RESIDUAL_WARNING * fitted).any()),
-        "HALF_LIFE_OUTSIDE_RANGE": not shortest <= half_life_h <= longest,
-        "NO_POINT_AFTER_48_H": float(curve.time_s[-1]) < LATE_ENOUGH_S,
-        "TWO_POINTS_WITHIN_48_H": curve.time_s.size == 2 and span_s < LATE_ENOUGH_S,
-        "FIT_NOT_CONVERGED": not fit.converged,
-    }
-    return tuple(code for code, holds in facts.items() if holds)
+def _flags(curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, first: int) -> tuple[str, ...]:
+    return quality_flags(
+        curve,
+        fit,
+        first,
+        bounds=request.bounds,
+        tail_rule=request.tail_rule,
+        half_life_range_h=request.half_life_range_h,
+    )

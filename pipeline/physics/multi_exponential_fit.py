@@ -31,6 +31,7 @@ REWEIGHTED = 1e-8
 EVALUATIONS = 30
 LARGEST_DAMPING = 1e9
 VANISHED = 1e3
+TINY = 1e-300
 
 
 def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float, components: int) -> ExponentialSum:
@@ -56,26 +57,41 @@ def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: floa
     time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
     measured = None if curve.sigma_bq is None else curve.sigma_bq / scale_bq
     sigma = relative_error * np.maximum(np.abs(activity), 0.01) if measured is None else measured
-    sides = _component_bounds(bounds, time[0], scale_s, components)
+    sides = component_bounds(bounds, time[0], scale_s, components)
     rates = _scan(time, activity, sigma, sides)
     converged = False
     for _ in range(REWEIGHTINGS):
-        problem = _Projection(time, activity, sigma)
-        refined = _refined(problem, rates, sides)
-        fitted = np.maximum(problem.fitted(refined), WEIGHT_FLOOR)
+        problem = Projection(time, activity, sigma)
+        better = refined(problem, rates, sides)
+        fitted = np.maximum(problem.fitted(better), WEIGHT_FLOOR)
         weights = sigma if measured is not None else relative_error * fitted
-        converged = _same(refined, rates) and _same(weights, sigma)
-        rates, sigma = refined, weights
+        converged = _same(better, rates) and _same(weights, sigma)
+        rates, sigma = better, weights
         if converged:
             break
-    steps = _Projection(time, activity, sigma).steps(rates)
+    steps = Projection(time, activity, sigma).steps(rates)
     order = np.argsort(rates)
     amplitude = np.diff(steps, prepend=0.0)[order]
     require_positive(float(steps.max()) * scale_bq, curve)
     return finished(curve, amplitude * scale_bq, rates[order] / scale_s, relative_error, converged=converged)
 
 
-def _component_bounds(bounds: RateBounds, first: float, scale_s: float, components: int) -> tuple[Vector, Vector]:
+def component_bounds(bounds: RateBounds, first: float, scale_s: float, components: int) -> tuple[Vector, Vector]:
+    """Return the lowest and highest rates of each component, slowest first, per ``scale_s``.
+
+    Parameters
+    ----------
+    bounds : RateBounds
+    first : float
+        First time in units of ``scale_s``.
+    scale_s : float
+    components : int
+
+    Returns
+    -------
+    ndarray, shape (components,)
+    ndarray, shape (components,)
+    """
     low = np.full(components, bounds.slowest_per_s * scale_s)
     # A component that has fallen a thousandfold before the first point is not seen there.
     visible = math.log(VANISHED) / max(first, 1e-12)
@@ -85,74 +101,116 @@ def _component_bounds(bounds: RateBounds, first: float, scale_s: float, componen
     return low, high
 
 
-def _basis(time: Vector, rates: Vector) -> Vector:
-    shape = np.exp(-np.outer(time, rates))
-    shape[:, :-1] -= shape[:, 1:].copy()
-    return shape
-
-
 def _same(new: Vector, old: Vector) -> bool:
     return bool(np.abs(new / old - 1.0).max() <= REWEIGHTED)
 
 
 @dataclass(frozen=True)
-class _Projection:
+class Projection:
     """The fit as a function of the rates alone: amplitudes are the best non-negative ones at these rates."""
 
     time: Vector
     activity: Vector
     sigma: Vector
 
+    def rows(self, rates: Vector) -> Vector:
+        """Return what every observation takes of every component per unit amplitude, shape (n, k)."""
+        return np.asarray(np.exp(-np.outer(self.time, rates)))
+
+    def slopes(self, rates: Vector) -> Vector:
+        """Return the derivative of :meth:`rows` in ln(rates), shape (n, k)."""
+        return np.asarray(-np.outer(self.time, rates) * np.exp(-np.outer(self.time, rates)))
+
     def steps(self, rates: Vector) -> Vector:
-        found: Vector = nnls(_basis(self.time, rates) / self.sigma[:, None], self.activity / self.sigma)[0]
+        """Return the best non-negative step amplitudes c_k at these rates, shape (k,)."""
+        found: Vector = nnls(self._basis(rates) / self.sigma[:, None], self.activity / self.sigma)[0]
         return found
 
     def fitted(self, rates: Vector) -> Vector:
-        return np.asarray(_basis(self.time, rates) @ self.steps(rates))
+        """Return the fitted observations at these rates, shape (n,)."""
+        return np.asarray(self._basis(rates) @ self.steps(rates))
 
     def residual(self, rates: Vector) -> Vector:
+        """Return the weighted residuals at these rates, shape (n,)."""
         return np.asarray((self.fitted(rates) - self.activity) / self.sigma)
 
     def jacobian(self, rates: Vector) -> Vector:
-        """Derivative of the residual in ln(rates), after Kaufman, BIT 1975;15:49."""
+        """Return the derivative of the residual in ln(rates), after Kaufman, BIT 1975;15:49; shape (n, k)."""
         steps = self.steps(rates)
-        per_rate = -np.outer(self.time, rates) * np.exp(-np.outer(self.time, rates)) * np.diff(steps, prepend=0.0)
-        used = _basis(self.time, rates)[:, steps > 0.0] / self.sigma[:, None]
-        direction = per_rate / self.sigma[:, None]
+        used = self._basis(rates)[:, steps > 0.0] / self.sigma[:, None]
+        direction = self.slopes(rates) * np.diff(steps, prepend=0.0) / self.sigma[:, None]
         if used.shape[1]:
             orthonormal = np.linalg.qr(used)[0]
             direction = direction - orthonormal @ (orthonormal.T @ direction)
         return np.asarray(direction)
 
+    def _basis(self, rates: Vector) -> Vector:
+        shape = self.rows(rates)
+        shape[:, :-1] -= shape[:, 1:].copy()
+        return shape
+
 
 def _scan(time: Vector, activity: Vector, sigma: Vector, sides: tuple[Vector, Vector]) -> Vector:
+    # All combinations of rates at once; of each the best non-negative amplitudes are those of one of its subsets.
     slow = np.geomspace(sides[0][0], sides[1][0], COMPONENT_SCAN)
     fast = np.geomspace(sides[0][-1], sides[1][-1], COMPONENT_SCAN + 1)
-    problem = _Projection(time, activity, sigma)
-    best, lowest = np.sqrt(sides[0] * sides[1]), math.inf
-    for first, *others in itertools.product(slow, *[fast] * (sides[0].size - 1)):
-        rates = np.array([first, *others])
-        if (np.diff(rates) > 0.05 * rates[:-1]).all():
-            cost = float(np.sum(problem.residual(rates) ** 2))
-            best, lowest = (rates, cost) if cost < lowest else (best, lowest)
-    return best
+    rates = np.array(list(itertools.product(slow, *[fast] * (sides[0].size - 1))))
+    rates = rates[(np.diff(rates, axis=1) > 0.05 * rates[:, :-1]).all(axis=1)]
+    if not rates.size:
+        return np.asarray(np.sqrt(sides[0] * sides[1]))
+    shape = np.exp(-rates[:, None, :] * time[None, :, None]) / sigma[None, :, None]
+    shape[:, :, :-1] -= shape[:, :, 1:].copy()
+    gram, right = shape.transpose(0, 2, 1) @ shape, shape.transpose(0, 2, 1) @ (activity / sigma)
+    gain = np.zeros(rates.shape[0])
+    for size in range(1, rates.shape[1] + 1):
+        for chosen in itertools.combinations(range(rates.shape[1]), size):
+            gain = np.maximum(gain, _explained(gram, right, list(chosen)))
+    return np.asarray(rates[int(np.argmax(gain))])
 
 
-def _refined(problem: _Projection, rates: Vector, sides: tuple[Vector, Vector]) -> Vector:
-    # Levenberg-Marquardt in ln(rates); a rate at its bound that wants to leave is held there. Rates stay in order,
-    # slowest first, or the components would not be non-negative.
+def _explained(gram: Vector, right: Vector, chosen: list[int]) -> Vector:
+    part, side = gram[:, chosen][:, :, chosen], right[:, chosen]
+    # Two rates that look alike make the matrix singular; a start needs no digits.
+    ridge = 1e-10 * np.trace(part, axis1=1, axis2=2)[:, None, None] * np.eye(len(chosen)) + TINY * np.eye(len(chosen))
+    amplitude = np.linalg.solve(part + ridge, side[:, :, None])[:, :, 0]
+    return np.where((amplitude >= 0.0).all(axis=1), (side * amplitude).sum(axis=1), 0.0)
+
+
+def refined(
+    problem: Projection, rates: Vector, sides: tuple[Vector, Vector], tolerance: float = ROOT_TOLERANCE
+) -> Vector:
+    """Return the rates refined to the nearest minimum of a problem.
+
+    Levenberg-Marquardt in ln(rates); a rate at its bound that wants to leave is held there. Rates stay in order,
+    slowest first, or the components would not be non-negative.
+
+    Parameters
+    ----------
+    problem : Projection
+    rates : ndarray, shape (k,)
+        Where to start.
+    sides : tuple of ndarray, shape (k,)
+        Lowest and highest rates.
+    tolerance : float
+        Largest step in ln(rates) that ends the search.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+    """
     low, high = np.log(sides[0]), np.log(sides[1])
     place, damping = np.log(rates), 1e-3
-    residual = problem.residual(rates)
+    residual, jacobian = problem.residual(rates), problem.jacobian(rates)
     for _ in range(EVALUATIONS):
-        step = _damped_step(problem.jacobian(np.exp(place)), residual, (place, low, high), damping)
+        step = _damped_step(jacobian, residual, (place, low, high), damping)
         moved = np.sort(np.clip(place + step, low, high))
         trial = problem.residual(np.exp(moved))
         if float(trial @ trial) < float(residual @ residual):
             place, residual, damping = moved, trial, damping / 10.0
+            jacobian = problem.jacobian(np.exp(place))
         else:
             damping *= 10.0
-        if damping > LARGEST_DAMPING or float(np.abs(step).max()) <= ROOT_TOLERANCE:
+        if damping > LARGEST_DAMPING or float(np.abs(step).max()) <= tolerance:
             break
     return np.clip(np.exp(place), sides[0], sides[1])
 

@@ -10,17 +10,21 @@ from pipeline.domain.kinetics import TiaEstimate
 
 Document = dict[str, Any]
 
+PAIRS = ("tia_ci95_bq_s", "bias_relative")
+
 
 def estimate_document(estimate: TiaEstimate) -> Document:
     """Return an estimate as JSON."""
     document = {name: getattr(estimate, name) for name in TiaEstimate.__dataclass_fields__}
-    return document | {"covariance": np.asarray(estimate.covariance).tolist(), "flags": list(estimate.flags)}
+    pairs = {name: None if document[name] is None else list(document[name]) for name in PAIRS}
+    return document | pairs | {"covariance": np.asarray(estimate.covariance).tolist(), "flags": list(estimate.flags)}
 
 
 def estimate_from(document: Document) -> TiaEstimate:
     """Return the estimate of a document."""
     changed = {"covariance": np.array(document["covariance"]), "flags": tuple(document["flags"])}
-    return TiaEstimate(**(document | changed))
+    pairs = {name: None if document[name] is None else tuple(document[name]) for name in PAIRS}
+    return TiaEstimate(**(document | changed | pairs))
 
 
 def concentration_of(region: Document) -> TiaEstimate:
