@@ -93,6 +93,26 @@ def test_the_hash_depends_on_every_value():
     assert other.settings_hash != site_from_document(document()).settings_hash
 
 
+BED_OF_A_REGION = {"alpha_beta_gy": 10.0, "repair_half_life_h": 1.5, "source": "a paper"}
+
+
+def test_no_region_but_the_kidneys_has_bed_parameters_until_the_site_states_them():
+    assert site_from_document(document()).bed_parameters("liver") is None
+    kidney = site_from_document(document()).bed_parameters("kidney")
+    assert (kidney.alpha_beta_gy, kidney.repair_half_life_s) == (2.6, 2.8 * 3600)
+    site = site_from_document(changed("bed/region", {"lesion": BED_OF_A_REGION}))
+    stated = site.bed_parameters("lesion-12")
+    assert (stated.alpha_beta_gy, stated.repair_half_life_s, stated.source) == (10.0, 5400.0, "a paper")
+    assert site.bed_parameters("liver") is None
+
+
+def test_decay_data_are_those_of_icrp_107_until_the_site_names_others():
+    assert site_from_document(document()).decay_data == "ICRP-107"
+    other = site_from_document(changed("dose/decay_data", "DDEP"))
+    assert other.decay_data == "DDEP"
+    assert other.settings_hash != site_from_document(document()).settings_hash
+
+
 CAMERA = "camera/phantom-nm-counts"
 FACTOR = "calibration_factor_bq_s_per_count"
 
@@ -134,6 +154,14 @@ FACTOR = "calibration_factor_bq_s_per_count"
         ("kinetics/relative_error", -0.1, "kinetics.relative_error"),
         ("bed/alpha_beta_gy", 0, "bed.alpha_beta_gy"),
         ("bed/half_life", 2.8, "bed.half_life"),
+        ("bed/region", {"liver": {"alpha_beta_gy": 2.5, "source": "a paper"}}, "bed.region.liver.repair_half_life_h"),
+        ("bed/region", {"liver": {"alpha_beta_gy": 2.5, "repair_half_life_h": 2.5}}, "bed.region.liver.source"),
+        ("bed/region", {"liver": dict(BED_OF_A_REGION, sigma=1.0)}, "bed.region.liver.sigma"),
+        ("bed/region", {"kidney": dict(BED_OF_A_REGION)}, "bed.region.kidney"),
+        ("bed/region", {"marrow": dict(BED_OF_A_REGION)}, "bed.region.marrow"),
+        ("bed/region", {"lesion-1": dict(BED_OF_A_REGION)}, "bed.region.lesion-1"),
+        ("dose/decay_data", 7, "dose.decay_data"),
+        ("dose/decay", "DDEP", "dose.decay"),
         ("second_check/tolerance", {"kidney": 0}, "second_check.tolerance.kidney"),
         ("second_check/limit", 1, "second_check.limit"),
         ("protocol/marrow_limit_method", "image_aorta", "protocol.marrow_limit_method"),
