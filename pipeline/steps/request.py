@@ -16,7 +16,7 @@ from pipeline.steps.compute import backend_or_refuse
 from pipeline.steps.dose_maps import engine_or_refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def request_document(
@@ -35,7 +35,8 @@ def request_document(
     Returns
     -------
     dict
-        Absolute paths, ``fingerprint`` (content of all inputs, whatever their names) and ``code_version``.
+        Absolute paths, ``fingerprint`` (content of all inputs, whatever their names), ``tables`` (content of those that
+        steps read again) and ``code_version``.
 
     Raises
     ------
@@ -72,6 +73,7 @@ def request_document(
         do="choose another --out",
         where=str(out),
     )
+    tables = _tables(given)
     return {
         "studies": [str(path.resolve()) for path in studies],
         "site": str(site.resolve()),
@@ -80,12 +82,39 @@ def request_document(
         "contours": [str(path.resolve()) for path in with_sidecars],
         "engine": engine,
         "backend": backend,
-        "fingerprint": content_hash(
-            {name: _content(given[name]) for name in ("studies", "contours", "blood")}
-            | {"site": _meaning(site), "cycle_form": _meaning(cycle_form)}
-        ),
+        "fingerprint": content_hash({"studies": _content(given["studies"])} | tables),
+        "tables": tables,
         "code_version": code_version(),
     }
+
+
+def require_unchanged(request: dict[str, Any]) -> None:
+    """Refuse to go on where profile, form, blood or contours are no longer those that the run began with.
+
+    Every step reads them again; a result made half from the old and half from the new would carry the hash of the old.
+
+    Raises
+    ------
+    RefusalError
+        ``INPUT_CHANGED``.
+    """
+    paths = {"site": [request["site"]], "cycle_form": [request["cycle_form"]], "contours": request["contours"]}
+    paths["blood"] = [request["blood"]] if request["blood"] else []
+    now = _tables({name: [Path(path) for path in given] for name, given in paths.items()})
+    changed = sorted(name for name, content in request["tables"].items() if now[name] != content)
+    require(
+        not changed,
+        "INPUT_CHANGED",
+        found=f"another content of {', '.join(changed)} than at the start of this run",
+        needed="the same files until the run has ended",
+        do="give the command again: it begins anew with the files as they are now",
+        where=", ".join(changed),
+    )
+
+
+def _tables(given: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    content: dict[str, Any] = {name: _content(given[name]) for name in ("contours", "blood")}
+    return content | {name: _meaning(given[name][0]) for name in ("site", "cycle_form")}
 
 
 def _sidecars(contours: Sequence[Path]) -> list[Path]:

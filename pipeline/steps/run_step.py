@@ -33,6 +33,7 @@ from pipeline.steps.integrate import Integration, RegionKinetics, integrate
 from pipeline.steps.kinetics_documents import estimate_document, estimate_from
 from pipeline.steps.outputs import require_own_folder
 from pipeline.steps.quantify import quantification_steps, quantify, stored_sums, total_activity_bq
+from pipeline.steps.request import require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ def run_step(step: str, payload: Document, work: Path) -> Document:
     if step not in STEPS:
         msg = f"no step {step}"
         raise DefectError(msg)
+    require_unchanged(payload)
     started = time.perf_counter()
     result = STEPS[step](ArrayStore(work / "arrays"), payload)
     _journal(work, step, payload.get("index"), time.perf_counter() - started)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import RefusalError
 from pipeline.steps.outputs import exclusive, require_own_folder
-from pipeline.steps.request import request_document
+from pipeline.steps.request import request_document, require_unchanged
 
 DICOM = b"\0" * 128 + b"DICM"
 
@@ -76,3 +76,17 @@ def test_a_folder_of_another_cycle_is_refused(tmp_path: Path) -> None:
     for key, cycle in (("b", 1), ("a", 2)):
         with pytest.raises(RefusalError, match="OUT_OF_ANOTHER_CYCLE"):
             require_own_folder(tmp_path, key, cycle)
+
+
+def test_a_run_goes_on_with_the_files_it_began_with(inputs: dict[str, Any]) -> None:
+    """Profile, form, blood and contours are read by every step; a comment is no change, another value ends the run."""
+    blood = inputs["site"].with_name("blood.csv")
+    blood.write_text("time_h,activity_bq_per_ml\n1,5\n")
+    request = request_document(**inputs | {"blood": blood})
+    inputs["site"].write_text("# a comment\na = 1\n")
+    require_unchanged(request)
+    blood.write_text("time_h,activity_bq_per_ml\n1,6\n")
+    inputs["cycle_form"].write_text("cycle = 2\n")
+    with pytest.raises(RefusalError, match="INPUT_CHANGED") as refusal:
+        require_unchanged(request)
+    assert refusal.value.where == "blood, cycle_form"
