@@ -12,11 +12,14 @@ import pytest
 
 # Each test process has a Prefect of its own: workers must not share one database, nor touch that of the user.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prrt-test-prefect-")
+# Nor may a test be fed by, or fill, the user's cache of kernels.
+os.environ["PRRT_CACHE"] = tempfile.mkdtemp(prefix="prrt-test-cache-")
 
 
 def pytest_unconfigure() -> None:
-    """Remove the Prefect home of this process."""
+    """Remove the Prefect home and the cache of this process."""
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+    shutil.rmtree(os.environ["PRRT_CACHE"], ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,6 +13,7 @@ from pipeline.domain.maps import DoseMap
 from pipeline.errors import RefusalError, require
 from pipeline.physics.dose_kernel import (
     electron_reach,
+    kept_extent,
     voxel_s_values,
     with_bremsstrahlung_as_photons,
     with_energies_of,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kernels.backend import Array, Backend
     from pipeline.domain.maps import DensityMap, TiaMap
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose_kernel import PointKernel, VoxelKernels
 
     Box = tuple[slice, slice, slice]
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 BODY_DENSITY_G_PER_CM3 = 0.1
 # Larger electron kernels are cheaper by FFT: 5^3 additions cost about one transform of a SPECT volume.
 SMALL_KERNEL_REACH = 2
+BYTES_PER_GB = 1_000_000_000
+# Half of a small workstation. A body of 512 x 512 x 400 voxels would need more; SPECT needs a hundredth of it.
+MEMORY_LIMIT_BYTES = 8 * BYTES_PER_GB
 DTYPE = "float32"
 METHODS: dict[str, str] = {
     "convolution": "electrons by voxel S values over the local density, photons by water voxel S values of full range",
@@ -99,10 +103,12 @@ def body_box(body: NDArray[np.bool_]) -> Box:
 
 def dose_bytes(box_shape: tuple[int, int, int]) -> int:
     """Return the memory that the convolution takes for a body box of this shape, known before the run."""
-    voxels = int(np.prod(box_shape))
     reach = (box_shape[0] - 1, box_shape[1] - 1, box_shape[2] - 1)
-    # Beside the transforms: source, density and two doses in float32, the octants in float64 and float32.
-    return convolution_bytes(box_shape, reach, kernels=2) + voxels * (4 * 4 + 2 * (8 + 4))
+    voxels = int(np.prod(box_shape))
+    octant = int(np.prod([steps + 1 for steps in kept_extent(reach)]))
+    # Beside the transforms: source, density and two doses in float32; two octants in float32; two octants in float64 as
+    # they are kept, and what makes or files them.
+    return convolution_bytes(box_shape, reach, kernels=2) + 4 * voxels * (4 + 2) + 8 * octant * 4
 
 
 def absorbed_dose(
@@ -114,6 +120,8 @@ def absorbed_dose(
     *,
     body: NDArray[np.bool_] | None = None,
     engine: str = "convolution",
+    voxel_kernels: VoxelKernels = voxel_s_values,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
 ) -> DoseResult:
     """Return the absorbed dose of every voxel of the body.
 
@@ -129,6 +137,10 @@ def absorbed_dose(
     body : ndarray of bool, optional
         Where dose is due and decays are sources; without it, wherever the density is at least 0.1 g/cm3.
     engine : {"convolution", "local"}
+    voxel_kernels : VoxelKernels
+        Where the voxel S values come from.
+    memory_limit_bytes : int
+        What :func:`dose_bytes` may say before the run is refused.
 
     Returns
     -------
@@ -137,7 +149,7 @@ def absorbed_dose(
     Raises
     ------
     RefusalError
-        ``GRID_MISMATCH``, ``BODY_MISSING``, ``NUCLIDE_MISMATCH``, ``ENGINE_UNKNOWN``.
+        ``GRID_MISMATCH``, ``BODY_MISSING``, ``NUCLIDE_MISMATCH``, ``ENGINE_UNKNOWN``, ``MEMORY_LIMIT``.
 
     Notes
     -----
@@ -156,10 +168,25 @@ def absorbed_dose(
     kernel = with_bremsstrahlung_as_photons(with_energies_of(point_kernel, nuclide))
     source = np.where(inside[box], tia.tia_bq_s_per_ml[box], 0.0) * tia.grid.voxel_volume_ml
     rho = np.maximum(density.density_g_per_cm3[box], BODY_DENSITY_G_PER_CM3)
-    run = _convolved if engine == "convolution" else _local
-    parts = run(source, rho, kernel, tia.grid.spacing_mm, backend)
+    if engine == "convolution":
+        _require_memory(source.shape, memory_limit_bytes)
+        parts = _convolved(source, rho, kernel, tia.grid.spacing_mm, backend, voxel_kernels)
+    else:
+        parts = _local(source, rho, kernel, tia.grid.spacing_mm, backend)
     electrons, photons = (_on_grid(part, inside, box) for part in parts)
     return _result(tia, density, electrons, photons, engine, source, kernel)
+
+
+def _require_memory(box: tuple[int, ...], limit_bytes: int) -> None:
+    needed = dose_bytes((box[0], box[1], box[2]))
+    require(
+        needed <= limit_bytes,
+        "MEMORY_LIMIT",
+        found=f"a body box of {' x '.join(map(str, box))} voxels: the convolution takes {needed / BYTES_PER_GB:.1f} GB",
+        needed=f"at most {limit_bytes / BYTES_PER_GB:.1f} GB",
+        do="resample TIA and density to larger voxels, or crop both to the patient",
+        where="dose",
+    )
 
 
 def _body_of(density: DensityMap, body: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -183,10 +210,11 @@ def _convolved(
     kernel: PointKernel,
     spacing_mm: tuple[float, float, float],
     backend: Backend,
+    voxel_kernels: VoxelKernels,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return (electron, photon) dose in Gy of a box; ``source`` in Bq s per voxel, ``rho`` in g/cm3."""
     shape = (source.shape[0], source.shape[1], source.shape[2])
-    s_values = voxel_s_values(kernel, spacing_mm, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
+    s_values = voxel_kernels(kernel, spacing_mm, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
     decays = backend.send(source, np.float32)
     photon_octant = backend.send(s_values.photon_gy_per_bq_s, np.float32)
     reach = electron_reach(kernel, spacing_mm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_SPACING_MM = 50.0
 # Where electrons end and their bremsstrahlung begins: it takes 4e-6 (Lu-177) to 4e-5 (Y-90) of their energy per mm.
 ELECTRON_END_PER_MM = 1e-3
+# Voxel S values are kept in multiples of this extent, so that the next patient finds the kernel of this one.
+KEPT_EXTENT_STEP = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,13 @@ class PointKernel:
         return float(self.photon_mev_per_shell.sum())
 
 
+class VoxelKernels(Protocol):
+    """Where voxel S values come from: :func:`voxel_s_values`, or a caller's store of what it computed before."""
+
+    def __call__(self, point_kernel: PointKernel, spacing_mm: Triple, extent: Steps) -> DoseKernel:
+        """Return the voxel S values of one octant, of shape ``extent + 1``."""
+
+
 def with_energies_of(point_kernel: PointKernel, nuclide: Radionuclide) -> PointKernel:
     """Return the kernel scaled to the mean energies of the decay data set in use (its shape is kept).
 
@@ -128,6 +137,12 @@ def with_bremsstrahlung_as_photons(point_kernel: PointKernel) -> PointKernel:
 def electron_reach(point_kernel: PointKernel, spacing_mm: Triple) -> Steps:
     """Return how many voxels the electrons reach along each axis."""
     z, y, x = (int(np.ceil(electron_range_mm(point_kernel) / side)) for side in spacing_mm)
+    return (z, y, x)
+
+
+def kept_extent(extent: Steps) -> Steps:
+    """Return the extent that voxel S values are kept with: at least ``extent``, one less than a multiple of 32."""
+    z, y, x = (KEPT_EXTENT_STEP * (steps // KEPT_EXTENT_STEP + 1) - 1 for steps in extent)
     return (z, y, x)
 
 

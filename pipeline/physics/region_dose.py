@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kernels.convolve import KernelSpectrum
     from pipeline.domain.maps import TiaMap
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose_kernel import PointKernel, VoxelKernels
 
     Floats = NDArray[np.float64]
     Triple = tuple[float, float, float]
@@ -128,6 +128,7 @@ def model_region_doses(
     point_kernel: PointKernel,
     contour_spacing_mm: Triple,
     backend: Backend,
+    voxel_kernels: VoxelKernels = voxel_s_values,
 ) -> RegionModelDoses:
     """Return the mean dose of each region from the recovery-corrected sources.
 
@@ -149,6 +150,8 @@ def model_region_doses(
     nuclide, point_kernel
     contour_spacing_mm : tuple of float
     backend : Backend
+    voxel_kernels : VoxelKernels
+        Where the voxel S values come from.
 
     Returns
     -------
@@ -170,14 +173,14 @@ def model_region_doses(
     fractions = np.asarray(region_fractions)
     _require_consistent(labels, tia, fractions, remainder.grid.shape)
     kernel = with_bremsstrahlung_as_photons(with_energies_of(point_kernel, nuclide))
-    shared = _electron_sharing(np.asarray(seg_labels), labels, kernel, contour_spacing_mm, backend)
+    shared = _electron_sharing(np.asarray(seg_labels), labels, kernel, contour_spacing_mm, backend, voxel_kernels)
     mass = _masses_g(np.asarray(seg_labels), _values_of(contour_density), labels, contour_spacing_mm)
     energy_gy_g = GY_G_PER_MEV * kernel.electron_mev
     outside_bq_s = _remainder_beside(remainder, fractions) * float(np.prod(contour_spacing_mm)) / MM3_PER_ML
     electron_self = np.diag(shared.between) * tia * energy_gy_g / mass
     electron_rest = shared.from_outside * outside_bq_s * energy_gy_g / mass
     electrons = shared.between.T @ tia * energy_gy_g / mass + electron_rest
-    photons = _photon_doses(tia, remainder, fractions, _values_of(spect_density), kernel, backend)
+    photons = _photon_doses(tia, remainder, fractions, _values_of(spect_density), kernel, backend, voxel_kernels)
     return RegionModelDoses(
         electron_gy=electrons,
         photon_gy=photons.total_gy,
@@ -261,10 +264,15 @@ class _Sharing:
 
 
 def _electron_sharing(
-    seg_labels: NDArray[np.integer], labels: list[int], kernel: PointKernel, spacing_mm: Triple, backend: Backend
+    seg_labels: NDArray[np.integer],
+    labels: list[int],
+    kernel: PointKernel,
+    spacing_mm: Triple,
+    backend: Backend,
+    voxel_kernels: VoxelKernels,
 ) -> _Sharing:
     reach = electron_reach(kernel, spacing_mm)
-    s_values = voxel_s_values(kernel, spacing_mm, reach)
+    s_values = voxel_kernels(kernel, spacing_mm, reach)
     mass_g = float(np.prod(spacing_mm)) / MM3_PER_ML * kernel.density_g_per_cm3
     parts = s_values.electron_gy_per_bq_s * mass_g / (GY_G_PER_MEV * kernel.electron_mev)
     octant = backend.send(parts, np.float32)
@@ -333,6 +341,7 @@ def _photon_doses(
     density: NDArray[np.floating],
     kernel: PointKernel,
     backend: Backend,
+    voxel_kernels: VoxelKernels,
 ) -> _PhotonDoses:
     grid = remainder.grid
     volumes = fractions.reshape(tia.size, -1).sum(axis=1, dtype=np.float64)
@@ -342,7 +351,7 @@ def _photon_doses(
     rest = remainder.tia_bq_s_per_ml * grid.voxel_volume_ml
     box = _occupied((decays > 0) | (rest > 0) | (fractions.max(axis=0) > 0))
     shape = decays[box].shape
-    s_values = voxel_s_values(kernel, grid.spacing_mm, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
+    s_values = voxel_kernels(kernel, grid.spacing_mm, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
     octant = backend.send(s_values.photon_gy_per_bq_s, np.float32)
 
     def dose_of(source: NDArray[np.floating], kept: KernelSpectrum | None = None) -> NDArray[np.floating]:

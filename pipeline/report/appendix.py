@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Flowables = list[Any]
 
 # what the tables of the provenance show already, or what has a place of its own
-SHOWN_ELSEWHERE = frozenset({"inputs", "dose_kernel"})
+SHOWN_ELSEWHERE = frozenset({"inputs", "dose_kernel", "voxel_kernels"})
 ROLES = (("physicist", "Physicist: the doses"), ("physician", "Physician: the decision"))
 
 
@@ -94,6 +94,13 @@ def provenance(document: Mapping[str, Any]) -> Flowables:
         (name.replace("_", " ").capitalize(), _provenance_value(name, value))
         for name, value in source.items()
         if name not in SHOWN_ELSEWHERE
+    ]
+    pairs += [
+        (
+            f"Voxel kernel, {' x '.join(f'{side:.2f}' for side in kernel['voxel_mm'])} mm",
+            paragraph(kernel["sha256"], "mono"),
+        )
+        for kernel in source.get("voxel_kernels", ())
     ]
     columns = [Column("Series instance UID", 92, number=False), Column("SHA-256 of its files", 88, number=False)]
     rows = [[paragraph(i["series_uid"], "mono"), paragraph(i["sha256"], "mono")] for i in source["inputs"]]

@@ -131,6 +131,8 @@ def provenance(payload: Document, settings_hash: str, created_at: str) -> Docume
         "dtype": dosed["dtype"],
         "decay_data": dosed["decay_data"],
         "dose_kernel": dosed["dose_kernel"],
+        "voxel_kernels": dosed["voxel_kernels"],
+        "dose_memory_bytes": dosed["memory_bytes"],
         "total_energy_j": dosed["total_energy_j"],
         "recovery_fwhm_mm": payload["integrated"]["fwhm_mm"],
         "created_at": created_at,

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.domain.maps import TiaMap
 from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.dose_kernel import with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons, with_energies_of
 from pipeline.physics.plausibility import blood_level_flags, energy_flags
 from pipeline.physics.recovery import spill_out_map
 from pipeline.physics.region_dose import RegionModelDoses, dose_rates_gy_per_s, model_region_doses
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.domain.therapy import Administration, CameraProfile, TimePointTiming
     from pipeline.files.store import ArrayStore
     from pipeline.physics.dose import DoseResult
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose_kernel import PointKernel, VoxelKernels
     from pipeline.physics.marrow import BloodSamples
     from pipeline.settings import SiteProfile
     from pipeline.steps.bed_maps import BedRegion
@@ -66,6 +66,7 @@ class DoseInput:
     point_kernel: PointKernel
     backend: Backend
     engine: str
+    voxel_kernels: VoxelKernels = voxel_s_values
 
 
 def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
@@ -78,6 +79,7 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
         given.backend,
         body=given.delineation.body_fraction > 0,
         engine="local" if given.engine == "local" else "convolution",
+        voxel_kernels=given.voxel_kernels,
     )
     fitted = [kinetics for kinetics in given.integration.regions if kinetics.region.kind != "remainder"]
     model = _model_doses(given, fitted)
@@ -103,6 +105,7 @@ def compute_doses(store: ArrayStore, given: DoseInput) -> Document:
         "backend": given.backend.name,
         "backend_fallback": given.backend.fallback or None,
         "dtype": voxel.dtype,
+        "memory_bytes": voxel.memory_bytes,
         "decay_data": given.nuclide.decay_data,
         "dose_kernel": given.point_kernel.source,
         "total_energy_j": voxel.total_energy_j,
@@ -165,6 +168,7 @@ def _model_doses(given: DoseInput, fitted: list[RegionKinetics]) -> RegionModelD
         point_kernel=given.point_kernel,
         contour_spacing_mm=delineation.segmentation.grid.spacing_mm,
         backend=given.backend,
+        voxel_kernels=given.voxel_kernels,
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.errors import DefectError
 from pipeline.files.forms import load_blood, load_cycle_form
+from pipeline.files.kernel_cache import KernelCache, kernel_folder
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.store import ArrayStore
 from pipeline.imaging.resample import coverage
@@ -243,7 +244,8 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
     delineation = delineation_from(store, payload["segmented"])
-    return compute_doses(
+    kernels = KernelCache(kernel_folder())
+    doses = compute_doses(
         store,
         DoseInput(
             administration,
@@ -259,8 +261,10 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
             load_point_kernel(administration.radionuclide),
             backend_or_refuse(payload["backend"]),
             payload["engine"],
+            kernels,
         ),
     )
+    return doses | {"voxel_kernels": kernels.used}
 
 
 def _file(_store: ArrayStore, payload: Document) -> Document:

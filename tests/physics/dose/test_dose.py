@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import array_api_strict
@@ -12,13 +14,16 @@ from kernels.backend import Backend, DeviceMissingError, choose_backend
 from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.errors import RefusalError
+from pipeline.files.kernel_cache import KernelCache
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.physics.dose import DoseResult, absorbed_dose, body_box, dose_bytes
+from pipeline.physics.dose_kernel import voxel_s_values
 from pipeline.physics.sphere import sphere_s_value
 from pipeline.units import GY_G_PER_MEV, J_PER_MEV
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -218,3 +223,38 @@ def test_body_box_is_tight() -> None:
     mask = np.zeros((6, 7, 8), bool)
     mask[2, 3, 4] = mask[4, 3, 6] = True
     assert body_box(mask) == (slice(2, 5), slice(3, 4), slice(4, 7))
+
+
+def test_memory_is_stated_before_the_run_and_holds(run: Callable[..., DoseResult], tmp_path: Path) -> None:
+    # A box of 60 x 40 x 62 fills its grid; the kernel is integrated and filed within the run, which is the worst case.
+    shape = (60, 40, 62)
+    tia, density = ball(shape, SPACING, 90.0) * 1e12, np.ones(shape)
+    run(tia, density)
+    tracemalloc.start()
+    result = run(tia, density, voxel_kernels=KernelCache(tmp_path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.4 * result.memory_bytes < peak <= result.memory_bytes
+
+
+def test_a_body_beyond_the_memory_limit_is_refused_before_it_starts(run: Callable[..., DoseResult]) -> None:
+    tia, density = np.ones(SHAPE), np.ones(SHAPE)
+    stated = dose_bytes(SHAPE)
+    assert run(tia, density, memory_limit_bytes=stated).memory_bytes == stated
+    with pytest.raises(RefusalError, match=r"MEMORY_LIMIT.*24 x 26 x 28 voxels.*larger voxels"):
+        run(tia, density, memory_limit_bytes=stated - 1)
+
+
+def test_the_kernels_are_those_that_were_handed_in(run: Callable[..., DoseResult]) -> None:
+    asked = []
+
+    def doubled(point_kernel: PointKernel, spacing_mm: tuple[float, float, float], extent: tuple[int, int, int]):
+        asked.append((spacing_mm, extent))
+        kernel = voxel_s_values(point_kernel, spacing_mm, extent)
+        return replace(kernel, photon_gy_per_bq_s=2 * kernel.photon_gy_per_bq_s)
+
+    tia, density = ball(SHAPE, SPACING, 20.0) * 1e12, np.ones(SHAPE)
+    plain, other = run(tia, density), run(tia, density, voxel_kernels=doubled)
+    assert asked == [(SPACING, (23, 25, 27))]
+    np.testing.assert_allclose(other.photon_gy, 2 * plain.photon_gy, rtol=1e-5)
+    np.testing.assert_array_equal(other.electron_gy, plain.electron_gy)
