@@ -1,4 +1,4 @@
-"""Self S values of organs of many shapes against the published ones: what the tolerances of the second check allow for."""
+"""Self S values of organs of many shapes against the published ones: what the second check has to allow for."""
 
 from __future__ import annotations
 
