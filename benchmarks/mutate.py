@@ -47,7 +47,14 @@ LONGEST_S = 120.0
 # Kinds of nodes that are changed at the level of a module; its strings are names and texts, its calls build tables.
 OF_A_MODULE = (cst.BaseNumber, cst.BinaryOperation, cst.UnaryOperation, cst.BooleanOperation, cst.Name)
 TESTS_OF_RULES = ("tests/rules", "--ignore=tests/rules/test_decision_properties.py")
-TESTS_OF_PHYSICS = ("tests/test_units.py", "tests/physics/quantify/test_decay.py", "tests/physics/kinetics")
+TESTS_OF_PHYSICS = (
+    "tests/test_units.py",
+    "tests/physics/quantify/test_calibration.py",
+    "tests/physics/kinetics/test_region_kinetics.py",
+    "tests/physics/kinetics/test_region_ends.py",
+    "tests/physics/kinetics/test_curve_areas.py",
+    "tests/physics/kinetics/test_multi_optimum.py",
+)
 
 
 @dataclass(frozen=True)
