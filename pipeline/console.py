@@ -123,7 +123,7 @@ def show_result(result: Document) -> None:
     checks = result["second_check"]
     passed = sum(check["passed"] for check in checks)
     style = "green" if passed == len(checks) else "bold red"
-    screen().print(f"[{style}]Second check: {passed} of {len(checks)} regions agree within their tolerance[/]")
+    screen().print(f"[{style}]Second check: {passed} of {len(checks)} values agree within their tolerance[/]")
     show_flags(result["flags"])
 
 

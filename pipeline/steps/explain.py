@@ -134,5 +134,6 @@ def _time_points(document: Document, region: Document) -> list[Document]:
 
 def _second_check(document: Document, region: Document) -> Document | None:
     key = "_".join(filter(None, (region["name"], region["laterality"])))
-    found: Document | None = next((check for check in document["second_check"] if check["region"] == key), None)
-    return found
+    rows = [check for check in document["second_check"] if check["region"] == key]
+    # Of several rows the one that failed is what a person must see.
+    return next((check for check in rows if check["passed"] is False), rows[0] if rows else None)
