@@ -93,7 +93,7 @@ def zone_of(torso: Torso, expected: Expected, side: float) -> Mask:
     )
 
 
-def _solidity(where: NDArray[np.intp]) -> float:
+def solidity(where: NDArray[np.intp]) -> float:
     """Return the part of its convex hull that a component fills (1 where it is flat)."""
     try:
         hull = ConvexHull(where)
@@ -120,7 +120,7 @@ def plausibility(torso: Torso, where: NDArray[np.intp], expected: Expected, side
         (lateral_mm - expected.typical_lateral_mm) / 20.0,
         (depth_mm - expected.typical_depth_mm) / 20.0,
         np.log(volume_ml / expected.typical_volume_ml) / 0.5,
-        min(0.0, _solidity(where) - expected.solidity) / 0.1,
+        min(0.0, solidity(where) - expected.solidity) / 0.1,
     )
     return float(np.exp(-0.5 * sum(t**2 for t in terms)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,4 +68,4 @@ def parted(torso: Torso, kidney: Organ, liver: Organ) -> tuple[Organ, Organ]:
     kept[box] = largest_component(part.opened(kidney_mask & ~given, BRIDGE_RADIUS_MM))
     rest = kidney.mask & ~kept
     rest[box] &= part.grown(given, BRIDGE_RADIUS_MM)
-    return Organ(kidney.mask & ~rest, kidney.level_bq_per_ml), Organ(liver.mask | rest, liver.level_bq_per_ml)
+    return replace(kidney, mask=kidney.mask & ~rest), Organ(liver.mask | rest, liver.level_bq_per_ml)

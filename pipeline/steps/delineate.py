@@ -14,6 +14,7 @@ from pipeline.files.nifti import read_contours
 from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.body import body_mask
 from pipeline.physics.density import density_from_hu
+from pipeline.physics.recovery import equivalent_fwhm_mm, grid_fwhm_mm
 from pipeline.steps.gates import arm_flags, require_inside_fields, require_sides
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.domain.geometry import Grid
     from pipeline.domain.maps import ActivityMap, HounsfieldMap
     from pipeline.domain.regions import Segmentation
+    from pipeline.domain.therapy import RecoveryCurve
 
 AIR_G_PER_CM3 = 0.0012
 
@@ -59,6 +61,7 @@ def delineate(
     activity: ActivityMap,
     density_curve: Sequence[tuple[float, float]],
     contours: Sequence[Path],
+    recovery: RecoveryCurve | None = None,
 ) -> Delineation:
     """Return the regions of the reference time point and the densities on both grids.
 
@@ -71,6 +74,8 @@ def delineate(
     density_curve : sequence of (hu, g/cm3)
     contours : sequence of Path
         Empty: the automatic method.
+    recovery : RecoveryCurve, optional
+        Of the camera: its point spread tells the automatic method where a lesion's border lies.
     """
     density = DensityMap(ct.grid, density_from_hu(ct.ct_number_hu, density_curve))
     body = body_mask(density)
@@ -80,7 +85,7 @@ def delineate(
     else:
         from pipeline.imaging.segment import segment
 
-        found = segment(ct, density, activity)
+        found = segment(ct, density, activity, fwhm_mm=_image_fwhm_mm(recovery, activity.grid))
         segmentation, flags = found.segmentation, found.flags
     segmentation, fractions, empty = _without_empty(segmentation, region_fractions(segmentation, activity.grid))
     flags = (*flags, *empty, *require_sides(segmentation))
@@ -95,6 +100,13 @@ def delineate(
         body_fraction,
         flags + arm_flags(activity, body_fraction),
     )
+
+
+def _image_fwhm_mm(recovery: RecoveryCurve | None, grid: Grid) -> float | None:
+    """Return the width of the image's point spread: the camera's and one average over the voxel."""
+    if recovery is None:
+        return None
+    return float(np.mean(grid_fwhm_mm(equivalent_fwhm_mm(recovery), grid.spacing_mm, voxel_averages=1)))
 
 
 def _without_empty(

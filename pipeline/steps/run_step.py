@@ -158,7 +158,9 @@ def _segment(store: ArrayStore, payload: Document) -> Document:
     reference = artefacts.time_point_from(store, payload["study"], 0)
     activity = artefacts.activity_from(store, payload["aligned"][0]["activity"])
     contours = [Path(path) for path in payload["contours"]]
-    found = delineate(reference.ct.ct, activity, _site(payload).density_curve, contours)
+    site = _site(payload)
+    recovery = _camera(reference, site).recovery
+    found = delineate(reference.ct.ct, activity, site.density_curve, contours, recovery)
     return {
         "segmentation": artefacts.segmentation_document(store, found.segmentation),
         "contour_density": artefacts.map_document(store, found.contour_density),

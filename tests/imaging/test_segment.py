@@ -78,7 +78,7 @@ def test_what_is_not_there_is_flagged_and_not_guessed(upright):
     assert [(f.code, f.level, f.region) for f in upright.flags] == [("REGION_NOT_FOUND", "WARN", "aorta")]
     assert "aorta" not in {r.name for r in upright.segmentation.regions}
     assert 20.0 < _volume_ml(upright, "marrow") < 300.0
-    assert {r.method for r in upright.segmentation.regions} == {"auto-ct-spect-1"}
+    assert {r.method for r in upright.segmentation.regions} == {"auto-ct-spect-2"}
 
 
 def test_a_turned_and_shifted_patient_keeps_sides_and_volumes():
