@@ -136,4 +136,4 @@ def _second_check(document: Document, region: Document) -> Document | None:
     key = "_".join(filter(None, (region["name"], region["laterality"])))
     rows = [check for check in document["second_check"] if check["region"] == key]
     # Of several rows the one that failed is what a person must see.
-    return next((check for check in rows if check["passed"] is False), rows[0] if rows else None)
+    return next((check for check in rows if check.get("passed") is False), rows[0] if rows else None)
