@@ -13,21 +13,24 @@ from pipeline.cli.options import Head, Json, Model, Tail, emit
 
 @app.command()
 def fit(
-    curves: Annotated[Path, typer.Argument(help="CSV `region,time_h,activity_bq[,sigma_bq]`.")],
+    curves: Annotated[Path, typer.Argument(help="CSV or .xlsx `region,time_h,activity_bq[,sigma_bq]`.")],
     nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
     model: Annotated[
         Model, typer.Option(help="`auto` chooses by AICc among what the points carry, `average` weighs them by it.")
     ] = Model.AUTO,
     head: Annotated[Head, typer.Option(help="Before the first point.")] = Head.EXTRAPOLATE,
     tail: Annotated[Tail, typer.Option(help="After the last point.")] = Tail.FITTED,
+    out: Annotated[Path | None, typer.Option(help="Table of the results, .csv or .xlsx.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture, .png or .svg: points, fit, 95 % band, residuals.")] = None,
     as_json: Json = False,
 ) -> None:
     """Fit time-activity curves and integrate them.
 
-    Example: `prrt fit curves.csv --nuclide Lu-177 --head constant`
+    Example: `prrt fit curves.csv --nuclide Lu-177 --head constant --out fits.xlsx --plot fits.svg`
     """
     from pipeline.console import show_rows
     from pipeline.steps.fit_curves import fit_file
+    from pipeline.steps.fit_outputs import require_fit_outputs, write_fit_outputs
 
     columns = {
         "region": "region",
@@ -39,5 +42,7 @@ def fit(
         "extrapolated_fraction": "extrapolated",
         "flags": "flags",
     }
+    require_fit_outputs(curves, out, plot)
     document = fit_file(curves, nuclide, model.value, head.value, tail.value)
+    write_fit_outputs(document, out, plot)
     emit(document, as_json, lambda d: show_rows("Fits", d["regions"], columns))

@@ -8,8 +8,9 @@ import numpy as np
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.errors import RefusalError
+from pipeline.files.curve_table import read_curve_rows
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.files.tables import read_rows
+from pipeline.physics.fitted_band import fitted_values
 from pipeline.physics.kinetics import fit_curve
 from pipeline.units import SECONDS_PER_HOUR
 
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
 
 # Clinical specification 3.3: without sigmas, 5 % of the fitted activity. Project choice, stated in the output.
 RELATIVE_ERROR = 0.05
-CODE = "CURVES_INVALID"
 
 
 def fit_file(path: Path, nuclide_name: str, model: ModelName, head: HeadRule, tail: TailRule) -> dict[str, Any]:
-    """Fit every region's curve in a long CSV file.
+    """Fit every region's curve in a long CSV or Excel file.
 
     Parameters
     ----------
@@ -59,13 +59,19 @@ def fit_file(path: Path, nuclide_name: str, model: ModelName, head: HeadRule, ta
             raise RefusalError(
                 refusal.code, found=refusal.found, needed=refusal.needed, do=refusal.do, where=f"{path.name}, {region}"
             ) from refusal
-        documents.append(_document(region, estimate, measured_sigma=curve.sigma_bq is not None))
-    return {"nuclide": nuclide.name, "decay_data": nuclide.decay_data, "regions": documents}
+        document = _document(region, estimate, measured_sigma=curve.sigma_bq is not None)
+        documents.append(document | {"points": _points(curve, estimate)})
+    return {
+        "nuclide": nuclide.name,
+        "half_life_s": nuclide.half_life_s,
+        "decay_data": nuclide.decay_data,
+        "regions": documents,
+    }
 
 
 def _by_region(path: Path) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
-    for row in read_rows(path, code=CODE, required=("region", "time_h", "activity_bq")):
+    for row in read_curve_rows(path):
         name = row.text("region")
         if not name:
             raise row.refusal("region", "no name", "the region's name")
@@ -114,3 +120,15 @@ def _document(region: str, estimate: TiaEstimate, *, measured_sigma: bool) -> di
         "error_model": "sigma_bq of the file" if measured_sigma else f"{RELATIVE_ERROR:g} of the fitted activity",
         "flags": list(estimate.flags),
     }
+
+
+def _points(curve: TimeActivityCurve, estimate: TiaEstimate) -> list[dict[str, Any]]:
+    """Return the measured points with the sigma each was weighed with; ``fitted_bq`` is null where none was fitted."""
+    fitted = fitted_values(curve.time_s, estimate.model, estimate.parameters)
+    assumed = [RELATIVE_ERROR * abs(a if f is None else f) for a, f in zip(curve.activity_bq, fitted, strict=True)]
+    sigmas = assumed if curve.sigma_bq is None else curve.sigma_bq
+    columns = zip(curve.time_s, curve.activity_bq, sigmas, fitted, strict=True)
+    return [
+        {"time_s": float(time), "activity_bq": float(activity), "sigma_bq": float(sigma), "fitted_bq": value}
+        for time, activity, sigma, value in columns
+    ]
