@@ -176,13 +176,13 @@ def trapezoid_area(
     """
     tail_fit = fit_mono(last_points(curve), bounds, relative_error)
     sigma = fitted_sigma(curve, np.maximum(curve.activity_bq, 0.0), relative_error)
-    exact = _trapezoid_pieces(curve, curve.activity_bq, bounds, head_rule, tail_rule, relative_error)
+    exact = trapezoid_pieces(curve, curve.activity_bq, bounds, head_rule, tail_rule, relative_error)
     change = np.zeros(curve.time_s.size)
     for index, step in enumerate(0.01 * sigma):
         moved = np.zeros(curve.time_s.size)
         moved[index] = step
-        up = _trapezoid_pieces(curve, curve.activity_bq + moved, bounds, head_rule, tail_rule, relative_error)
-        down = _trapezoid_pieces(curve, curve.activity_bq - moved, bounds, head_rule, tail_rule, relative_error)
+        up = trapezoid_pieces(curve, curve.activity_bq + moved, bounds, head_rule, tail_rule, relative_error)
+        down = trapezoid_pieces(curve, curve.activity_bq - moved, bounds, head_rule, tail_rule, relative_error)
         change[index] = (sum(up) - sum(down)) / (2.0 * step) * sigma[index]
     before, inside, after = exact
     return CurveArea(before + inside + after, float(np.linalg.norm(change)), before, after), tail_fit
@@ -195,7 +195,7 @@ def last_points(curve: TimeActivityCurve) -> TimeActivityCurve:
     return curve.part(points - 3 if three else points - 2)
 
 
-def _trapezoid_pieces(
+def trapezoid_pieces(
     curve: TimeActivityCurve,
     activity: NDArray[np.float64],
     bounds: RateBounds,
@@ -203,6 +203,23 @@ def _trapezoid_pieces(
     tail_rule: TailRule,
     relative_error: float,
 ) -> tuple[float, float, float]:
+    """Return the trapezoid's parts before, between and after the points, with other activities at the same times.
+
+    Parameters
+    ----------
+    curve : TimeActivityCurve
+    activity : ndarray, shape (n,)
+    bounds : RateBounds
+    head_rule, tail_rule : str
+    relative_error : float
+
+    Returns
+    -------
+    float
+    float
+    float
+        Bq s.
+    """
     changed = type(curve)(curve.time_s, activity, curve.sigma_bq)
     positive = np.maximum(activity, 0.0)
     inside = float(_trapezoid_weights(curve.time_s) @ positive)

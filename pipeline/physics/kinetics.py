@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.domain.kinetics import TiaEstimate
 from pipeline.errors import RefusalError, require
-from pipeline.physics.curve_areas import area_rule, fitted_area, last_points, trapezoid_area
+from pipeline.physics.curve_areas import area_rule, fitted_area, last_points, trapezoid_area, trapezoid_pieces
 from pipeline.physics.exponential_fit import aicc, fit_mono, prior_fit, rate_bounds
 from pipeline.physics.fit_flags import LIMIT_MARGIN, quality_flags
 from pipeline.physics.model_average import averaged
@@ -238,20 +238,16 @@ def _estimate(
 
 
 def _trapezoid(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
-    area, tail = _trapezoid_of(curve, request)
-    first = curve.time_s.size - last_points(curve).time_s.size
-    estimate = _assembled(request, tail, "trapezoid", area, _flags(curve, request, tail, first))
-    return replace(estimate, bias_relative=_trapezoid_bias(curve, request, estimate))
-
-
-def _trapezoid_of(curve: TimeActivityCurve, request: FitRequest) -> tuple[CurveArea, ExponentialSum]:
-    return trapezoid_area(
+    area, tail = trapezoid_area(
         curve,
         request.bounds,
         head_rule=request.head_rule,
         tail_rule=request.tail_rule,
         relative_error=request.relative_error,
     )
+    first = curve.time_s.size - last_points(curve).time_s.size
+    estimate = _assembled(request, tail, "trapezoid", area, _flags(curve, request, tail, first))
+    return replace(estimate, bias_relative=_trapezoid_bias(curve, request, estimate))
 
 
 def _trapezoid_bias(curve: TimeActivityCurve, request: FitRequest, estimate: TiaEstimate) -> tuple[float, float]:
@@ -260,13 +256,11 @@ def _trapezoid_bias(curve: TimeActivityCurve, request: FitRequest, estimate: Tia
     rates = np.clip([rate - spread, rate, rate + spread], request.bounds.slowest_per_s, request.bounds.fastest_per_s)
     rule = _rule(curve, request, 0)
     # Its value is 1 at the first point, so that late values stay within the range of numbers.
-    start_s = float(curve.time_s[0])
-    lines = [
-        _trapezoid_of(replace(curve, activity_bq=np.exp(-k * (curve.time_s - start_s)), sigma_bq=None), request)[0]
-        for k in rates
-    ]
+    start_s, plain = float(curve.time_s[0]), replace(curve, sigma_bq=None)
+    rules = (request.bounds, request.head_rule, request.tail_rule, request.relative_error)
+    lines = [sum(trapezoid_pieces(plain, np.exp(-k * (curve.time_s - start_s)), *rules)) for k in rates]
     exact = rule.per_amplitude(rates) * np.exp(rates * start_s)
-    bias = np.array([area.total_bq_s for area in lines]) / exact - 1.0
+    bias = np.array(lines) / exact - 1.0
     return float(bias.min()), float(bias.max())
 
 

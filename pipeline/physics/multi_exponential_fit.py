@@ -205,13 +205,15 @@ def refined(
         step = _damped_step(jacobian, residual, (place, low, high), damping)
         moved = np.sort(np.clip(place + step, low, high))
         trial = problem.residual(np.exp(moved))
-        if float(trial @ trial) < float(residual @ residual):
+        cost, change = float(residual @ residual), float(trial @ trial) - float(residual @ residual)
+        if change < 0.0:
             place, residual, damping = moved, trial, damping / 10.0
-            jacobian = problem.jacobian(np.exp(place))
         else:
             damping *= 10.0
-        if damping > LARGEST_DAMPING or float(np.abs(step).max()) <= tolerance:
+        # A change below rounding cannot be followed further.
+        if abs(change) <= ROOT_TOLERANCE * cost or damping > LARGEST_DAMPING or np.abs(step).max() <= tolerance:
             break
+        jacobian = problem.jacobian(np.exp(place)) if change < 0.0 else jacobian
     return np.clip(np.exp(place), sides[0], sides[1])
 
 
