@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernels.backend import cpu_backend
-from kernels.voxel_fit import HOST_BLOCK, fit_mono_exponentials
 from pipeline.domain.maps import TiaMap
 from pipeline.errors import require
 from pipeline.physics.decay import middle_factor
 from pipeline.physics.exponential_fit import rate_bounds
+from pipeline.physics.voxel_blocks import VoxelCurves, empty_volumes, fit_volumes, measure_noise
+from pipeline.physics.voxel_regularisation import (
+    SHARED_HALF_LIFE_FWHM_MM,
+    Noise,
+    neighbourhood,
+    sigma_in_voxels,
+    smoothed,
+)
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -26,31 +33,44 @@ if TYPE_CHECKING:
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.nuclide import Radionuclide
 
-LIMIT_MARGIN = 0.02
+# A median over more voxels knows the noise no better.
+ENOUGH_VOXELS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
 class VoxelKinetics:
-    """TIA of every voxel and what it stands on.
+    """TIA of every voxel and what it stands on. All maps are 0 outside the mask.
 
     Attributes
     ----------
     tia : TiaMap
-        0 outside the mask.
     effective_half_life_s : ndarray of float32, shape of the grid
-        0 outside the mask and where nothing was measured.
+        0 where nothing positive was measured.
     tia_relative_sigma : ndarray of float32, shape of the grid
-        Random part (delta method, absolute weights); 0 where the half-life is 0.
-    fallback_voxels, physical_limit_voxels : int
-        Voxels that took the rate of the whole, and voxels within 2 % of physical decay (their TIA is mostly
-        extrapolation).
+        Random part, one standard deviation; 0 where the half-life is 0.
+    reduced_chi_squared : ndarray of float32, shape of the grid
+        Residuals over the noise of the images, per degree of freedom: about 1 where the curve is an exponential; 0
+        where there is no degree of freedom.
+    status : ndarray of uint8, shape of the grid
+        0 not fitted, 1 half-life of the neighbourhood, 2 of the voxel itself, 3 within 2 % of physical decay (the TIA
+        is mostly extrapolation), 4 at the shortest half-life, 5 fewer than two positive values or a single time point:
+        half-life of the whole or the prior's, 6 nothing positive: TIA 0.
+    noise : Noise
+    smoothing_fwhm_mm : float
+        Over which half-lives are shared; 0 where each voxel has its own.
     """
 
     tia: TiaMap
     effective_half_life_s: NDArray[np.float32]
     tia_relative_sigma: NDArray[np.float32]
-    fallback_voxels: int
-    physical_limit_voxels: int
+    reduced_chi_squared: NDArray[np.float32]
+    status: NDArray[np.uint8]
+    noise: Noise
+    smoothing_fwhm_mm: float
+
+    def count(self, status: int) -> int:
+        """Return how many voxels have this status."""
+        return int(np.count_nonzero(self.status == status))
 
 
 def tia_map(
@@ -64,19 +84,22 @@ def tia_map(
     head_rule: HeadRule = "extrapolate",
     tail_rule: TailRule = "fitted",
     prior_half_life_s: float | None = None,
+    smoothing_fwhm_mm: float = SHARED_HALF_LIFE_FWHM_MM,
     backend: Backend | None = None,
+    workers: int = 2,
 ) -> VoxelKinetics:
     """Return the TIA map of a series of activity maps on one grid.
 
-    Every voxel is fitted by A exp(-lambda t) with errors that are a constant fraction of the fitted activity, lambda
-    between physical decay and that of the shortest effective half-life (10 h). Rules for noise:
+    The half-life of a voxel is that of A exp(-lambda t) fitted to the smoothed maps, lambda between physical decay and
+    that of the shortest effective half-life (10 h); its amplitude is fitted to the maps as measured. The variance of a
+    value goes with the fitted value, as of counts; how large it is follows from the residuals of the voxels. Where the
+    noise of a half-life of the voxel's own would bring less than 2 % into its TIA, that is taken instead.
 
-    - a negative value (some reconstructions make them) counts as 0;
-    - a value of 0 stays a point of the fit: late zeros pull to the fastest rate, early zeros to the slowest;
-    - a voxel with one positive value only, or with a single time point, has no rate of its own and takes that of the
-      mean curve of the mask (of ``prior_half_life_s`` for a single time point); a voxel of zeros has TIA 0.
-
-    A voxel that rises is not cut to its last points, as a region is: its rate is bounded by physical decay.
+    - A negative value (some reconstructions and interpolations make them) is a value like any other; a voxel whose
+      amplitude is not positive has TIA 0.
+    - A voxel that rises is not cut to its last points, as a region is: its rate is bounded by physical decay.
+    - A voxel with fewer than two positive smoothed values takes the rate of the mean curve of the mask; with a single
+      time point all take that of ``prior_half_life_s``.
 
     Parameters
     ----------
@@ -89,13 +112,17 @@ def tia_map(
     mask : ndarray of bool, shape of the grid, optional
         Voxels to fit (the body); None fits all.
     relative_error : float
-        One sigma of a voxel's fitted value; it scales the sigma map only.
+        One sigma of a value, where the noise cannot be measured: a single time point, or two without smoothing.
     head_rule, tail_rule : str
         As for :func:`pipeline.physics.kinetics.fit_curve`.
     prior_half_life_s : float, optional
         Effective half-life for a single time point.
+    smoothing_fwhm_mm : float
+        Width of the Gaussian over which half-lives are shared; 0 gives each voxel its own.
     backend : Backend, optional
         Where to compute; the host where not given.
+    workers : int
+        Threads on the host; the result does not depend on it.
 
     Returns
     -------
@@ -107,23 +134,38 @@ def tia_map(
         ``GRID_MISMATCH``, ``CURVE_TIMES_INVALID``, ``SINGLE_POINT_WITHOUT_PRIOR``.
     """
     _require_series(activities, middle_delay_s, acquisition_duration_s, prior_half_life_s)
-    grid = activities[0].grid
+    grid, bounds = activities[0].grid, rate_bounds(nuclide)
     inside = np.ones(grid.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-    factors = [middle_factor(nuclide, duration) for duration in acquisition_duration_s]
-    values = np.stack([_positive(a, inside, f) for a, f in zip(activities, factors, strict=True)])
-    times_h = [delay / SECONDS_PER_HOUR for delay in middle_delay_s]
-    amplitude, rate = _fitted(values, times_h, nuclide, prior_half_life_s, backend or cpu_backend())
-    slowest = rate_bounds(nuclide).slowest_per_s * SECONDS_PER_HOUR
-    tia = amplitude * _area_h(rate, times_h, head_rule, tail_rule, slowest) * SECONDS_PER_HOUR
-    measured = amplitude > 0
-    half_life = np.where(measured, math.log(2.0) / rate * SECONDS_PER_HOUR, 0.0)
-    sigma = np.where(measured, _relative_sigma(rate, times_h, relative_error), 0.0)
+    times_h = tuple(delay / SECONDS_PER_HOUR for delay in middle_delay_s)
+    factors = tuple(middle_factor(nuclide, duration) for duration in acquisition_duration_s)
+    place = backend or cpu_backend()
+    width_mm = smoothing_fwhm_mm if len(activities) > 1 and inside.any() else 0.0
+    curves = VoxelCurves(
+        lines=tuple(activity.activity_bq_per_ml.reshape(-1) for activity in activities),
+        index=np.flatnonzero(inside).astype(np.int32),
+        shared=_shared_values(activities, inside, width_mm, factors, place) if width_mm > 0.0 else None,
+        times_h=times_h,
+        factors=factors,
+        slowest_per_h=bounds.slowest_per_s * SECONDS_PER_HOUR,
+        fastest_per_h=bounds.fastest_per_s * SECONDS_PER_HOUR,
+        whole_per_h=math.log(2.0) / (prior_half_life_s or math.nan) * SECONDS_PER_HOUR,
+        head_rule=head_rule,
+        tail_rule=tail_rule,
+        backend=place,
+    )
+    if len(activities) > 1:
+        curves = replace(curves, whole_per_h=_rate_of_the_whole(curves))
+    noise = measure_noise(curves, slice(None, None, max(1, curves.index.size // ENOUGH_VOXELS)), relative_error)
+    found = empty_volumes(inside.size)
+    fit_volumes(found, curves, noise, workers)
     return VoxelKinetics(
-        TiaMap(grid, _placed(inside, tia)),
-        _placed(inside, half_life),
-        _placed(inside, sigma),
-        int(np.count_nonzero(measured & (np.count_nonzero(values > 0, axis=0) < 2))),
-        int(np.count_nonzero(measured & (rate <= slowest / (1.0 - LIMIT_MARGIN)))),
+        TiaMap(grid, found.tia_bq_s_per_ml.reshape(grid.shape)),
+        found.half_life_s.reshape(grid.shape),
+        found.tia_relative_sigma.reshape(grid.shape),
+        found.reduced_chi_squared.reshape(grid.shape),
+        found.status.reshape(grid.shape),
+        noise,
+        width_mm,
     )
 
 
@@ -154,58 +196,27 @@ def _require_series(
         activities[0].grid.require_same(other.grid)
 
 
-def _positive(activity: ActivityMap, inside: NDArray[np.bool_], factor: float) -> NDArray[np.float64]:
-    return np.maximum(activity.activity_bq_per_ml[inside].astype(np.float64), 0.0) * factor
-
-
-def _fitted(
-    values: NDArray[np.float64],
-    times_h: Sequence[float],
-    nuclide: Radionuclide,
-    prior_half_life_s: float | None,
+def _shared_values(
+    activities: Sequence[ActivityMap],
+    inside: NDArray[np.bool_],
+    width_mm: float,
+    factors: Sequence[float],
     backend: Backend,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if len(times_h) == 1:
-        prior_rate = math.log(2.0) / (prior_half_life_s or math.nan) * SECONDS_PER_HOUR
-        return values[0] * math.exp(prior_rate * times_h[0]), np.full(values.shape[1], prior_rate)
-    bounds = rate_bounds(nuclide)
-    low, high = bounds.slowest_per_s * SECONDS_PER_HOUR, bounds.fastest_per_s * SECONDS_PER_HOUR
-    if values.shape[1] == 0:
-        return np.zeros(0), np.zeros(0)
-    mean_curve = values.mean(axis=1, keepdims=True)
-    whole = float(fit_mono_exponentials(mean_curve, times_h, low, high, low)[1][0])
-    block = HOST_BLOCK if backend.name == "cpu" else values.shape[1]
-    amplitude, rate = np.empty(values.shape[1]), np.empty(values.shape[1])
-    for start in range(0, values.shape[1], block):
-        part = slice(start, start + block)
-        found = fit_mono_exponentials(backend.send(values[:, part]), times_h, low, high, whole)
-        amplitude[part], rate[part] = backend.fetch(found[0]), backend.fetch(found[1])
-    return amplitude, rate
+) -> NDArray[np.float32]:
+    """Return the smoothed values of the mask's voxels at the middle of the acquisitions, shape (time, voxel)."""
+    sigma = sigma_in_voxels(activities[0].grid.spacing_mm, width_mm)
+    box = neighbourhood(inside, sigma)
+    values = np.empty((len(activities), np.count_nonzero(inside)), dtype=np.float32)
+    for number, (activity, factor) in enumerate(zip(activities, factors, strict=True)):
+        blurred = smoothed(activity.activity_bq_per_ml, box, inside, sigma, backend)
+        np.multiply(blurred, np.float32(factor), out=values[number])
+    return values
 
 
-def _area_h(
-    rate: NDArray[np.float64], times_h: Sequence[float], head_rule: HeadRule, tail_rule: TailRule, slowest: float
-) -> NDArray[np.float64]:
-    # Area in hours of exp(-rate t) under the head and tail rules; 1/rate where both follow the fit.
-    first, last = (np.exp(-rate * times_h[0]), np.exp(-rate * times_h[-1]))
-    share = {"extrapolate": None, "constant": 1.0, "ramp": 0.5}[head_rule]
-    head = (1.0 - first) / rate if share is None else share * times_h[0] * first
-    tail = last / (slowest if tail_rule == "physical" else rate)
-    return np.asarray(head + (first - last) / rate + tail)
-
-
-def _relative_sigma(rate: NDArray[np.float64], times_h: Sequence[float], relative_error: float) -> NDArray[np.float64]:
-    # ln f = ln A - r t has constant errors, so the covariance of (ln A, r) depends on the times alone; ln TIA is
-    # ln A - ln r where both ends follow the fit.
-    if len(times_h) == 1:
-        return np.full(rate.shape, relative_error)
-    design = np.stack([np.ones(len(times_h)), -np.asarray(times_h)], axis=1)
-    covariance = relative_error**2 * np.linalg.inv(design.T @ design)
-    variance = covariance[0, 0] + covariance[1, 1] / rate**2 - 2.0 * covariance[0, 1] / rate
-    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
-
-
-def _placed(inside: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float32]:
-    volume = np.zeros(inside.shape, dtype=np.float32)
-    volume[inside] = values
-    return volume
+def _rate_of_the_whole(curves: VoxelCurves) -> float:
+    # Per hour: that of the mean curve of the mask; physical decay where the mask is empty.
+    total = [
+        float(np.sum(line[curves.index], dtype=np.float64)) * factor
+        for line, factor in zip(curves.lines, curves.factors, strict=True)
+    ]
+    return float(replace(curves, whole_per_h=curves.slowest_per_h).rates(np.array(total)[:, None]).rate[0])
