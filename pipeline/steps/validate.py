@@ -29,6 +29,7 @@ from pipeline.physics.commissioning import (
     parity,
     recovery_values,
     spheres,
+    torso,
     voxel_kernels,
 )
 from pipeline.physics.commissioning.bench import Bench
@@ -56,6 +57,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     convolution.CHAPTER,
     heterogeneity.SLABS,
     heterogeneity.INTERFACE,
+    torso.CHAPTER,
     parity.CHAPTER,
     decay_arithmetic.CHAPTER,
     kinetics_values.CHAPTER,

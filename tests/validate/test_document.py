@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from importlib import resources
@@ -35,8 +34,6 @@ ROW_FIELDS = {
 
 
 def text_of(pdf: Path) -> str:
-    if shutil.which("pdftotext") is None:
-        pytest.skip("no pdftotext on this machine")
     return subprocess.run(["pdftotext", "-layout", str(pdf), "-"], capture_output=True, check=True, text=True).stdout
 
 
@@ -50,6 +47,7 @@ def test_document_is_strict_json_with_the_fields_of_the_interface(document: dict
     assert document["created_at"].endswith("+00:00")
 
 
+@pytest.mark.needs("pdftotext")
 def test_pdf_holds_every_chapter_row_source_and_a_place_to_sign(document: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "validation.pdf"
     write_validation_page(path, document)
@@ -73,6 +71,7 @@ def test_equal_documents_give_equal_bytes(bench: Bench, tmp_path: Path) -> None:
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
 
+@pytest.mark.needs("pdftotext")
 def test_a_failed_document_says_so_on_its_first_page(bench: Bench, tmp_path: Path) -> None:
     table = {
         **load_golden_tables()["decay_data"],
