@@ -303,3 +303,32 @@ def show_calibration(document: Document) -> None:
     show_flags(document["flags"])
     for path in document["files"].values() if isinstance(document["files"], dict) else document["files"]:
         console.print(f"  wrote {path}")
+
+
+def show_kernel(document: Document) -> None:
+    """Print the central S values, the energy they hold, and what was written."""
+    columns = {"k": "k (z, y, x)", "electron": "electron", "photon": "photon", "total": "total"}
+    show_rows(f"S values, {document['unit']}", document["s_values"][:40], columns)
+    energy = document["energy"]
+    screen().print(
+        f"{energy['total_kev']:.2f} keV per decay inside ({energy['electron_kev']:.2f} electrons, "
+        f"{energy['photon_kev']:.2f} photons)"
+    )
+    for path in document["files"].values():
+        screen().print(f"wrote {path}")
+
+
+def show_kernel_comparison(document: Document) -> None:
+    """Print a kernel from elsewhere beside ours."""
+    rows = [
+        row
+        | {
+            "off": DASH if row["difference"] is None else f"{PERCENT * row['difference']:+.2f} %",
+            "may": f"{PERCENT * row['tolerance']:g} %",
+            "verdict": "within" if row["within"] else "BEYOND",
+        }
+        for row in document["rows"]
+    ]
+    columns = {"place": "place", "at": "at", "ours": "ours", "theirs": "theirs", "off": "off", "may": "may be"}
+    title = f"{document['file']} against {document['nuclide']} in {document['medium']}"
+    show_rows(f"{title}, {document['unit']} (energy: keV per decay)", rows, columns | {"verdict": ""})

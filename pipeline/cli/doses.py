@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.application import app
 from pipeline.cli.options import BackendName, Document, Engine, Json, emit
+from pipeline.errors import RefusalError
 
 
 @app.command()
@@ -49,21 +50,51 @@ def dose(
 @app.command()
 def kernel(
     nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
-    voxel: Annotated[tuple[float, float, float], typer.Option(help="Voxel size in mm: slice, row, column.")],
+    voxel: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            help="Voxel size in mm: slice, row, column. With --compare only where the file does not state it."
+        ),
+    ] = None,
     medium: Annotated[str, typer.Option(help="Medium of the point kernel.")] = "water",
     extent: Annotated[int, typer.Option(help="Steps along each axis.", min=0, max=64)] = 10,
+    out: Annotated[Path | None, typer.Option(help="Write the kernel: .csv (octant) or .nii.gz (whole).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw S against distance (.png).")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Kernel from elsewhere (.csv octant, .nii.gz) or spheres (.csv, .json).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print voxel S values of any voxel size, electrons and photons apart.
+    """Print voxel S values of any voxel size, electrons and photons apart; write, draw or compare them.
 
-    Example: `prrt kernel --nuclide Lu-177 --voxel 4.8 4.8 4.8`
+    Example: `prrt kernel --nuclide Lu-177 --voxel 4.8 4.8 4.8 --out kernel.csv --plot kernel.png`
+
+    `prrt kernel --nuclide Lu-177 --compare theirs.nii.gz` shows where a kernel from elsewhere differs.
     """
-    from pipeline.console import show_rows
+    from pipeline.console import show_kernel, show_kernel_comparison
     from pipeline.steps.dose_tools import kernel_document
+    from pipeline.steps.kernel_files import comparison_document
 
-    document = kernel_document(nuclide, voxel, medium, extent)
-    columns = {"k": "k (z, y, x)", "electron": "electron", "photon": "photon", "total": "total"}
-    emit(document, as_json, lambda d: show_rows(f"S values, {d['unit']}", d["s_values"][:40], columns))
+    if compare is not None:
+        if out is not None:
+            raise RefusalError(
+                "KERNEL_REQUEST_CONTRADICTORY",
+                found="--compare and --out",
+                needed="one of them: a comparison writes no kernel",
+                do="leave --out away, or write the kernel in a call of its own",
+                where="--out",
+            )
+        emit(comparison_document(compare, nuclide, voxel, medium, plot), as_json, show_kernel_comparison)
+        return
+    if voxel is None:
+        raise RefusalError(
+            "KERNEL_SIZE_INVALID",
+            found="no voxel size",
+            needed="three sides in mm",
+            do="give --voxel SLICE ROW COLUMN",
+            where="--voxel",
+        )
+    emit(kernel_document(nuclide, voxel, medium, extent, out, plot), as_json, show_kernel)
 
 
 @app.command()

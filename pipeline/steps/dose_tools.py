@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.dose_kernel import voxel_s_values, with_energies_of
 from pipeline.physics.sphere import sphere_s_value
+from pipeline.steps.kernel_files import S_VALUE_UNIT, energy_document, kernel_of, write_kernel_files
 from pipeline.units import MGY_PER_MBQ_S_PER_GY_PER_BQ_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pipeline.domain.dose import DoseKernel
 
-S_VALUE_UNIT = "mGy/(MBq*s)"
-
 
 def kernel_document(
-    nuclide: str, voxel_mm: tuple[float, float, float], medium: str = "water", extent: int = 10
+    nuclide: str,
+    voxel_mm: tuple[float, float, float],
+    medium: str = "water",
+    extent: int = 10,
+    out: Path | None = None,
+    plot: Path | None = None,
 ) -> dict[str, Any]:
     """Return the voxel S values of one octant as the document of ``prrt kernel``.
 
@@ -33,14 +37,15 @@ def kernel_document(
     medium : str
     extent : int
         Largest number of steps along every axis.
+    out, plot : Path, optional
+        Kernel to write (.csv octant or .nii.gz), and its picture (.png).
 
     Raises
     ------
     RefusalError
-        ``NUCLIDE_UNKNOWN``, ``MEDIUM_UNKNOWN``, ``KERNEL_SIZE_INVALID``.
+        ``NUCLIDE_UNKNOWN``, ``MEDIUM_UNKNOWN``, ``KERNEL_SIZE_INVALID``, ``KERNEL_FILE_INVALID``.
     """
-    point_kernel = with_energies_of(load_point_kernel(nuclide, medium), load_nuclide(nuclide))
-    kernel = voxel_s_values(point_kernel, voxel_mm, (extent, extent, extent))
+    kernel = kernel_of(nuclide, voxel_mm, medium, (extent, extent, extent))
     return {
         "unit": S_VALUE_UNIT,
         "nuclide": nuclide,
@@ -48,7 +53,9 @@ def kernel_document(
         "density_g_per_cm3": kernel.density_g_per_cm3,
         "voxel_mm": list(voxel_mm),
         "s_values": _s_values(kernel),
+        "energy": energy_document(kernel),
         "source": kernel.source,
+        "files": write_kernel_files(kernel, out, plot),
     }
 
 
