@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from pipeline.domain.geometry import Grid
+from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.errors import RefusalError
+from pipeline.files.nuclide_tables import load_point_kernel
 from pipeline.files.store import ArrayStore
 from pipeline.records.signing import failed_checks
 from pipeline.steps import artefacts
@@ -18,6 +21,8 @@ from pipeline.steps.dose_tools import sphere_document
 
 if TYPE_CHECKING:
     from conftest import Cycle
+
+    from pipeline.steps.dosimetry import DoseInput
 
     Find = Callable[..., dict[str, Any]]
 
@@ -199,3 +204,62 @@ def test_electrons_that_vanish_are_flagged(cycle: Cycle) -> None:
     (flag,) = (f for f in alone["flags"] if f["code"] == "ENERGY_NOT_CONSERVED")
     assert flag["level"] == "WARN"
     assert "0.928" in flag["text"]
+
+
+# --- what cannot be --------------------------------------------------------------------------------------------------
+
+
+def _on_another_grid(given: DoseInput) -> DoseInput:
+    tia = given.integration.tia
+    moved = Grid(tia.grid.shape, tia.grid.affine_mm @ np.diag([1.0, 1.0, 1.01, 1.0]), "1.2.3")
+    return replace(given, integration=replace(given.integration, tia=TiaMap(moved, tia.tia_bq_s_per_ml)))
+
+
+def _with_kidney_tia(value: float) -> Callable[[DoseInput], DoseInput]:
+    def change(given: DoseInput) -> DoseInput:
+        first, *rest = given.integration.regions
+        broken = replace(first, estimate=replace(first.estimate, tia_bq_s=value))
+        return replace(given, integration=replace(given.integration, regions=(broken, *rest)))
+
+    return change
+
+
+def _with_density(value: float) -> Callable[[DoseInput], DoseInput]:
+    def change(given: DoseInput) -> DoseInput:
+        found = given.delineation
+        density = np.array(found.contour_density.density_g_per_cm3)
+        density[np.asarray(found.segmentation.label) == 1] = value
+        return replace(given, delineation=replace(found, contour_density=DensityMap(found.segmentation.grid, density)))
+
+    return change
+
+
+def _kernel_of_another_nuclide(given: DoseInput) -> DoseInput:
+    return replace(given, point_kernel=load_point_kernel("Y-90"))
+
+
+def _without_body(given: DoseInput) -> DoseInput:
+    nothing = np.zeros_like(given.delineation.body_fraction)
+    return replace(given, delineation=replace(given.delineation, body_fraction=nothing))
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "found"),
+    [
+        (_on_another_grid, "GRID_MISMATCH", "4.848"),
+        (_with_kidney_tia(-1.0), "REGION_INVALID", "-1.0"),
+        (_with_kidney_tia(float("nan")), "VALUE_OUT_OF_RANGE", "not finite"),
+        (_with_density(0.0), "REGION_EMPTY", "without mass"),
+        (_with_density(30.0), "VALUE_OUT_OF_RANGE", "to 30"),
+        (_with_density(float("nan")), "VALUE_OUT_OF_RANGE", "not finite"),
+        (_kernel_of_another_nuclide, "NUCLIDE_MISMATCH", "Y-90"),
+        (_without_body, "BODY_MISSING", "no voxel"),
+    ],
+)  # fmt: skip
+def test_the_dose_step_refuses_what_cannot_be(cycle: Cycle, change: Any, code: str, found: str) -> None:
+    with pytest.raises(RefusalError) as refusal:
+        cycle.doses(change(cycle.given))
+    assert refusal.value.code == code
+    assert found in refusal.value.found
+    assert len(refusal.value.needed) > 5
+    assert len(refusal.value.do) > 10
