@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.domain.geometry import Grid
-from pipeline.domain.maps import DensityMap, TiaMap
+from pipeline.domain.maps import DensityMap, HounsfieldMap, TiaMap
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_point_kernel
 from pipeline.files.store import ArrayStore
@@ -263,3 +263,12 @@ def test_the_dose_step_refuses_what_cannot_be(cycle: Cycle, change: Any, code: s
     assert found in refusal.value.found
     assert len(refusal.value.needed) > 5
     assert len(refusal.value.do) > 10
+
+
+@pytest.mark.parametrize("hu", [-1500.0, 1.0e5, float("nan")])
+def test_no_ct_number_that_no_body_has(hu: float) -> None:
+    """Air is -1000 HU, with noise not below -1100; 70 000 is above what any extended scale shows of gold."""
+    grid = Grid((2, 2, 2), np.eye(4), "1.2.3")
+    with pytest.raises(RefusalError) as refusal:
+        HounsfieldMap(grid, np.array([0.0] * 7 + [hu]).reshape(2, 2, 2))
+    assert (refusal.value.code, refusal.value.where) == ("VALUE_OUT_OF_RANGE", "ct_number_hu")
