@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.console import DASH, number, screen
-from pipeline.units import PERCENT
+from pipeline.units import PERCENT, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -108,4 +108,49 @@ def _show_verdict(verdict: Document) -> None:
     console.print(
         f"[bold red]analytic and simulated sigma differ[/]: analytic narrower in {verdict['analytic_narrower']} rows, "
         f"wider in {verdict['analytic_wider']} of {verdict['rows']}{within}; look at the rows marked"
+    )
+
+
+def show_schedule(document: Document) -> None:
+    """Print the expected errors of the candidate schedules, the best ones, and the scan that would help most."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    spread, console = document["half_life"], screen()
+    console.print(
+        f"half-life {spread['median_s'] / SECONDS_PER_HOUR:.1f} h, sigma of its logarithm {spread['log_sigma']:.2f}: "
+        f"{escape(spread['source'])}; {PERCENT * document['relative_error']:g} % per scan"
+    )
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    for column in ("scans h", "method", "error", "linear", "bias", "95 % of TIA/true"):
+        table.add_column(column, justify="left" if column in {"scans h", "method"} else "right")
+    for row in document["candidates"]:
+        table.add_row(_scans(row["scans_h"]), row["method"], *_expected(row))
+    console.print(table)
+    for best in document["best"]:
+        console.print(
+            f"best of {best['scans']}: [bold]{_scans(best['scans_h'])} h[/] by {best['method']}, "
+            f"{PERCENT * best['relative_sigma']:.1f} %"
+        )
+    for added in document["best_added_scan"]:
+        console.print(
+            f"[dim]to {_scans(added['scans_h'])} h a scan at {added['time_h']:g} h adds most: "
+            f"{PERCENT * added['without']:.1f} % to {PERCENT * added['relative_sigma']:.1f} % (linear design)[/]"
+        )
+
+
+def _scans(hours: list[float]) -> str:
+    return " + ".join(f"{hour:g}" for hour in hours)
+
+
+def _expected(row: Document) -> tuple[str, ...]:
+    if row["relative_sigma"] is None:
+        return ("refused", "", "", row["refused"])
+    interval = row["interval"]
+    return (
+        f"{PERCENT * row['relative_sigma']:.1f} %",
+        DASH if row["linear_sigma"] is None else f"{PERCENT * row['linear_sigma']:.1f} %",
+        DASH if row["bias"] is None else f"{PERCENT * row['bias']:+.1f} %",
+        DASH if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
     )

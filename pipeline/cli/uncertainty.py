@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,3 +38,38 @@ def uncertainty(
     with open_store(records) as store:
         document = simulate_uncertainty(store, patient, on=day, draws=simulate, seed=seed, cycle=cycle)
     emit(document, as_json, show_uncertainty)
+
+
+@app.command()
+def schedule(
+    candidates: Annotated[list[str], typer.Option(help='Hours of the scans, as "24,96"; may be given again.')],
+    nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
+    population: Annotated[
+        str | None, typer.Option(help="kidney, liver, spleen, lesion or remainder (177Lu-DOTATATE).")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(help="Patient key: the patient's own half-life.")] = None,
+    records: Annotated[str | None, typer.Option(help="Record database, with --patient.")] = None,
+    region: Annotated[str, typer.Option(help="Region of the patient.")] = "kidney",
+    relative_error: Annotated[float, typer.Option(help="One sigma of each scan's activity.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.", min=0)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Picture, .png or .svg.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what error of the time-integrated activity each scan schedule promises, and which scan would help most.
+
+    Example: `prrt schedule --nuclide Lu-177 --population kidney --candidates "24,96" --candidates "24,168"
+    --candidates 96 --out schedule.png`
+    """
+    from pipeline.console_uncertainty import show_schedule
+    from pipeline.records.store import open_store
+    from pipeline.steps.schedule import half_life_of, schedule_document, write_schedule_plot
+
+    with ExitStack() as opened:
+        store = opened.enter_context(open_store(records)) if records else None
+        spread = half_life_of(nuclide_name=nuclide, population=population, patient=patient, store=store, region=region)
+    document = schedule_document(
+        spread=spread, nuclide_name=nuclide, candidates=candidates, relative_error=relative_error, seed=seed
+    )
+    if out is not None:
+        write_schedule_plot(out, document)
+    emit(document, as_json, show_schedule)

@@ -61,7 +61,7 @@ def read_curve_rows(path: Path) -> tuple[Row, ...]:
     suffix = path.suffix.lower()
     require(
         suffix not in NOT_READ,
-        CODE,
+        "CURVES_INVALID",
         found=f"a {suffix} file",
         needed="a CSV or Excel (.xlsx) file",
         do="save the table as .xlsx or .csv",
@@ -80,7 +80,7 @@ def _csv_rows(path: Path) -> tuple[Row, ...]:
         return read_rows(path, code=CODE, required=())
     except RefusalError as refusal:
         raise RefusalError(
-            CODE,
+            "CURVES_INVALID",
             found=refusal.found,
             needed=f"a CSV file in UTF-8 with the columns {', '.join(REQUIRED)} and at least one row",
             do=refusal.do,
@@ -94,7 +94,7 @@ def _require_columns(columns: Sequence[str], path: Path) -> None:
         wanted = UNITS.get(quantity)
         require(
             wanted in (None, column),
-            CODE,
+            "CURVES_INVALID",
             found=f"column {column!r}",
             needed=f"{wanted} (hours after the start of the administration, Bq)",
             do=f"convert the values and call the column {wanted}",
@@ -103,7 +103,7 @@ def _require_columns(columns: Sequence[str], path: Path) -> None:
     missing = [column for column in REQUIRED if column not in columns]
     require(
         not missing and len(set(columns)) == len(columns),
-        CODE,
+        "CURVES_INVALID",
         found=f"columns {list(columns)}",
         needed=f"each once: {', '.join(REQUIRED)}, and sigma_bq where errors were measured",
         do="give the table these column names in its first row",
@@ -121,7 +121,7 @@ def _excel_rows(path: Path) -> tuple[Row, ...]:
             sheets = {sheet.title: _cells(sheet) for sheet in book.worksheets}
     except (OSError, zipfile.BadZipFile, InvalidFileException, KeyError, ValueError) as error:
         raise RefusalError(
-            CODE,
+            "CURVES_INVALID",
             found=type(error).__name__,
             needed="a readable Excel file (.xlsx), not protected by a password",
             do="save the table again as .xlsx or .csv",
@@ -155,7 +155,7 @@ def _only_table(path: Path, sheets: Mapping[str, list[tuple[int, Cells]]]) -> tu
     chosen = {name: rows for name, rows in filled.items() if name.strip().lower() == SHEET} or filled
     require(
         len(chosen) == 1,
-        CODE,
+        "CURVES_INVALID",
         found=f"sheets with content: {', '.join(filled) or 'none'}",
         needed=f"one sheet with content, or one called {SHEET}",
         do=f"call the sheet that holds the curves {SHEET}",
@@ -168,7 +168,7 @@ def _excel_row(columns: Sequence[str], line: int, cells: Cells, where: str) -> R
     beyond = [cell for cell in cells[len(columns) :] if _holds_something(cell)]
     require(
         not beyond,
-        CODE,
+        "CURVES_INVALID",
         found=f"a value without a column name in line {line}",
         needed="a name above every column",
         do="name the column, or clear the cells beside the table",
@@ -185,7 +185,7 @@ def _text(cell: Any, place: str, where: str) -> str:
     kind = _refused_kind(cell)
     if kind:
         raise RefusalError(
-            CODE,
+            "CURVES_INVALID",
             found=f"{kind} in {place}",
             needed="a number or a name as a plain value",
             do="copy the table and paste it as values",
