@@ -1,7 +1,7 @@
 """Mutation testing of rules, units, decay, calibration and kinetics: does a test notice each small change of the code?
 
 Run: ``make mutate`` (about an hour on one core). ``python benchmarks/mutate.py --keep`` tries only what is new, has
-changed or survived so far; ``--only 'pipeline/physics/*'`` takes a part. Two steps:
+changed or survived so far; ``--only 'pipeline/physics/*'`` takes a part, ``--step`` one of the two steps:
 
 - mutmut changes the bodies of functions (``[tool.mutmut]`` of ``pyproject.toml`` names modules and tests);
 - mutmut leaves the level of the module and decorated functions alone, where limits and the properties that compare
@@ -16,6 +16,7 @@ with and without those. Survivors are written to ``mutants/survivors.txt``.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.abc
 import importlib.util
 import json
@@ -26,7 +27,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,15 +47,20 @@ KILLED = {1, 3, 36, 24, -24, 152, 255, -9, -11}
 LONGEST_S = 120.0
 # Kinds of nodes that are changed at the level of a module; its strings are names and texts, its calls build tables.
 OF_A_MODULE = (cst.BaseNumber, cst.BinaryOperation, cst.UnaryOperation, cst.BooleanOperation, cst.Name)
-TESTS_OF_RULES = ("tests/rules", "--ignore=tests/rules/test_decision_properties.py")
-TESTS_OF_PHYSICS = (
-    "tests/test_units.py",
-    "tests/physics/quantify/test_calibration.py",
-    "tests/physics/kinetics/test_region_kinetics.py",
-    "tests/physics/kinetics/test_region_ends.py",
-    "tests/physics/kinetics/test_curve_areas.py",
-    "tests/physics/kinetics/test_multi_optimum.py",
-)
+# Tests of the numbers of a module; the first pattern that fits.
+TESTS_OF = {
+    "pipeline/rules/burden.py": ("tests/rules/test_burden.py",),
+    "pipeline/rules/toxicity.py": ("tests/rules/test_toxicity.py",),
+    "pipeline/rules/response.py": ("tests/rules/test_response.py",),
+    "pipeline/rules/eligibility.py": ("tests/rules/test_response.py",),
+    "pipeline/rules/limits.py": ("tests/rules/test_limits.py",),
+    "pipeline/rules/*": ("tests/rules", "--ignore=tests/rules/test_decision_properties.py"),
+    "pipeline/units.py": ("tests/test_units.py",),
+    "pipeline/physics/calibration.py": ("tests/physics/quantify/test_calibration.py",),
+    "*": tuple(f"tests/physics/kinetics/test_{name}.py" for name in ("region_ends", "curve_areas", "multi_optimum")),
+}
+# Imported once, before the processes that test one change each are split off.
+HEAVY = ("numpy", "scipy.optimize", "scipy.special", "hypothesis", "pytest", "sqlalchemy.orm", "pydicom")
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,10 @@ def settings() -> dict[str, Any]:
     return tool
 
 
-def sources(patterns: Sequence[str]) -> list[str]:
+def sources(tool: dict[str, Any]) -> list[str]:
     """Return the modules to change, as paths from the root."""
-    return sorted({str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)})
+    paths = {str(path.relative_to(ROOT)) for pattern in tool["only_mutate"] for path in ROOT.glob(pattern)}
+    return sorted(paths - set(tool["do_not_mutate"]))
 
 
 # --- functions: mutmut
@@ -121,7 +128,8 @@ def mutants_of_functions(paths: Sequence[str]) -> Iterator[Mutant]:
     from mutmut.mutation.diff_apply import get_diff_for_mutant
 
     for path in paths:
-        results = json.loads((ROOT / "mutants" / f"{path}.meta").read_text(encoding="utf-8"))["exit_code_by_key"]
+        filed = ROOT / "mutants" / f"{path}.meta"
+        results = json.loads(filed.read_text(encoding="utf-8"))["exit_code_by_key"] if filed.exists() else {}
         for name, code in results.items():
             lines = get_diff_for_mutant(name, path=path).splitlines()[2:]
             before, after = ("\n".join(x[1:].strip() for x in lines if x.startswith(sign)) for sign in "-+")
@@ -197,20 +205,25 @@ def _difference(before: str, after: str) -> tuple[int, str, str]:
 
 def mutants_of_modules(paths: Sequence[str], arguments: Sequence[str]) -> Iterator[Mutant]:
     """Change modules and properties and run the tests on each."""
-    import hypothesis
-    import numpy
-    import pytest
-    import scipy.optimize
-    import scipy.special  # all four: a child need not import them again
-
-    del hypothesis, numpy, pytest, scipy
+    for name in HEAVY:
+        importlib.import_module(name)
     for path in paths:
-        tests = TESTS_OF_RULES if path.startswith("pipeline/rules") else TESTS_OF_PHYSICS
+        tests = next(tests for pattern, tests in TESTS_OF.items() if fnmatch(path, pattern))
         for line, before, after, source in changes_of_module(path):
             killed = _is_killed(path, source, [*tests, *arguments])
             print("." if killed else "s", end="", flush=True)
             yield Mutant(path, f"{path}:{line}", before, after, killed)
     print()
+
+
+def keep(mutants: Sequence[Mutant], *, replacing: Sequence[str]) -> list[Mutant]:
+    """File the mutants of some modules beside those of the others, and return all."""
+    filed = ROOT / "mutants" / "modules.json"
+    known = [Mutant(**one) for one in json.loads(filed.read_text(encoding="utf-8"))] if filed.exists() else []
+    found = [one for one in known if one.module not in replacing] + list(mutants)
+    filed.parent.mkdir(exist_ok=True)
+    filed.write_text(json.dumps([asdict(one) for one in found], indent=1), encoding="utf-8")
+    return found
 
 
 # --- report
@@ -246,18 +259,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="mutation testing")
     parser.add_argument("--jobs", type=int, default=1, help="processes of mutmut")
     parser.add_argument("--only", default="*", help="pattern of paths, e.g. 'pipeline/rules/*'")
+    parser.add_argument("--step", choices=["all", "functions", "modules", "report"], default="all")
     parser.add_argument("--keep", action="store_true", help="keep the mutants that are known to be killed")
     options = parser.parse_args()
     os.chdir(ROOT)
     os.environ["PRRT_TEST_DURATIONS"] = str(ROOT / "mutants" / "mutmut-stats.json")
     sys.path.insert(0, str(ROOT))
     tool = settings()
-    paths = [path for path in sources(tool["only_mutate"]) if fnmatch(path, options.only)]
-    if not options.keep:
+    paths = [path for path in sources(tool) if fnmatch(path, options.only)]
+    if options.step == "all" and not options.keep:
         shutil.rmtree(ROOT / "mutants", ignore_errors=True)
-    forget_survivors(paths)
-    run_mutmut(options.jobs, paths, part=options.only != "*")
-    mutants = [*mutants_of_functions(paths), *mutants_of_modules(paths, tool["pytest_add_cli_args"])]
+    if options.step in {"all", "functions"}:
+        forget_survivors(paths)
+        run_mutmut(options.jobs, paths, part=options.only != "*")
+    of_modules = options.step in {"all", "modules"}
+    changed = list(mutants_of_modules(paths, tool["pytest_add_cli_args"])) if of_modules else []
+    of_others = [one for one in keep(changed, replacing=paths if of_modules else []) if one.module in paths]
+    mutants = [*mutants_of_functions(paths), *of_others]
     report(mutants)
     return 0 if _percent([m for m in mutants if not m.is_wording]) >= NEEDED_PERCENT else 1
 
