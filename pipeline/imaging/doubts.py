@@ -85,10 +85,11 @@ def touch_doubts(torso: Torso, key: str, organ: Organ, others: Mapping[str, Orga
     box = bounding_box(organ.mask, margin=3)
     part, mask = torso.part(box), organ.mask[box]
     depth = depth_inside(mask, part.grid.spacing_mm)
-    surface = mask & (depth <= max(part.grid.spacing_mm))
+    voxel_mm = max(part.grid.spacing_mm)
+    surface = mask & (depth <= voxel_mm)
     flags = []
     for name, other in others.items():
-        touching = float(part.grown(other.mask[box], TOUCHING_MM)[surface].mean())
+        touching = float(part.grown(other.mask[box], max(TOUCHING_MM, voxel_mm))[surface].mean())
         if touching <= TOUCH_WARN:
             continue
         clear = _is_clear(organ, other)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from pipeline.imaging.blurred_sphere import DEEP, border_level
 from pipeline.imaging.convert import to_sitk
 from pipeline.imaging.distance import bounding_box, depth_inside
-from pipeline.units import MM3_PER_ML
+from pipeline.units import MM3_PER_ML, MM_PER_CM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,7 +132,8 @@ def _border_over_background(
 
     The level inside is taken from the deep half of the mask: a maximum would be biased upward by noise.
     """
-    depth = depth_inside(mask, grid.spacing_mm)
+    # The border lies half a voxel nearer than the next voxel's centre.
+    depth = depth_inside(mask, grid.spacing_mm) - grid.voxel_volume_ml ** (1.0 / 3.0) * MM_PER_CM / 2.0
     deep = float(uptake[depth >= DEEP * depth.max()].mean())
     radius_mm = float(np.cbrt(3.0 * np.count_nonzero(mask) * grid.voxel_volume_ml * MM3_PER_ML / (4.0 * np.pi)))
     return border_level(radius_mm, fwhm_mm) * (deep - background)

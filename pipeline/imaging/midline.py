@@ -27,6 +27,9 @@ AORTA_RADIUS_MM = (7.5, 15.0)
 # Seen on CT, before bridging.
 AORTA_LENGTH_MM = 60.0
 AORTA_GAP_MM = 60.0
+# Part of the rim that is fat. The section is then measured by its area, since the distance to a voxel of fat is
+# short by part of a voxel; through gaps in the rim the area would run out.
+WELL_CLOSED = 0.9
 # Where the wall is not seen, so that the tube stays inside it.
 BRIDGED_THINNER_MM = 3.0
 
@@ -90,9 +93,13 @@ def _cross_section(torso: Torso, free: Mask, window: Mask) -> NDArray[np.float64
     row, column = np.unravel_index(int(inner.argmax()), inner.shape)
     rows, columns = np.ogrid[: window.shape[0], : window.shape[1]]
     from_axis = np.hypot((rows - row) * dy, (columns - column) * dx)
-    rim = (from_axis > radius + 1.5) & (from_axis <= radius + 4.0)
-    isolated = float((~free)[rim].mean()) > 0.5
-    return np.asarray([row, column, radius], dtype=np.float64) if isolated else nothing
+    closed = float((~free)[(from_axis > radius + 1.5) & (from_axis <= radius + 4.0)].mean())
+    if closed <= 0.5:
+        return nothing
+    if closed < WELL_CLOSED:
+        return np.asarray([row, column, radius], dtype=np.float64)
+    section = np.argwhere(free & (from_axis <= radius + 2.5))
+    return np.asarray([*section.mean(axis=0), np.sqrt(len(section) * dy * dx / np.pi)])
 
 
 def _on_one_line(seen: NDArray[np.float64]) -> NDArray[np.float64]:
