@@ -79,8 +79,9 @@ def density_from_hu(
 def _by_table(
     values: NDArray[np.integer], nodes_hu: NDArray[np.float64], nodes_density: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    # One entry per possible CT number: a CT of 5e7 voxels needs no copy in double precision. The offset is taken in
-    # int32, where no int16 can wrap round.
-    info = np.iinfo(values.dtype)
-    table = np.interp(np.arange(info.min, info.max + 1), nodes_hu, nodes_density).astype(np.float32)
-    return np.asarray(table[values.astype(np.int32) - np.int32(info.min)])
+    # One entry per possible CT number, in the order of the same bits read without a sign: no offset, no copy, and no
+    # index that could lie outside the table.
+    unsigned = np.dtype(values.dtype.str.replace("i", "u"))
+    every = np.arange(2 ** (8 * values.dtype.itemsize), dtype=unsigned).view(values.dtype)
+    table = np.interp(every, nodes_hu, nodes_density).astype(np.float32)
+    return np.asarray(table.take(values.view(unsigned), mode="wrap"))

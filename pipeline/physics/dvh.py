@@ -28,6 +28,7 @@ def cumulative_dvh(
         Number of dose levels from 0 to the maximum in the region.
     """
     inside = np.asarray(fraction) > 0
-    values = np.asarray(dose_gy, dtype=np.float64)[inside]
+    values = np.asarray(dose_gy)[inside].astype(np.float64)
+    weights = np.asarray(fraction)[inside].astype(np.float64)
     levels = np.linspace(0.0, float(values.max()), points)
-    return levels, np.asarray(dose_volume_histogram(values, np.asarray(fraction, dtype=np.float64)[inside], levels))
+    return levels, np.asarray(dose_volume_histogram(values, weights, levels))

@@ -62,10 +62,12 @@ def region_statistics(
     RefusalError
         ``REGION_EMPTY``.
     """
+    # Only the region's voxels are turned into doubles: it is a hundredth of the volume.
     used = np.asarray(fraction_weights) > 0
-    mass = np.asarray(fraction_weights, dtype=np.float64)[used] * np.asarray(density, dtype=np.float64)[used]
+    weights, rho = np.asarray(fraction_weights)[used], np.asarray(density)[used]
+    mass = weights.astype(np.float64) * rho.astype(np.float64)
     _require_mass(float(mass.sum()), "region")
-    dose = np.asarray(dose_gy, dtype=np.float64)[used]
+    dose = np.asarray(dose_gy)[used].astype(np.float64)
     mean = float(np.average(dose, weights=mass))
     d2, d50, d98 = (float(value) for value in weighted_quantiles(dose, mass, DOSE_QUANTILES))
     deviation = float(np.sqrt(np.average((dose - mean) ** 2, weights=mass)))
