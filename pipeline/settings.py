@@ -84,7 +84,12 @@ class SiteProfile:
     def bed_parameters(self, region_name: str) -> BedParameters | None:
         """Return what the BED of a region is made with; None where no source was given for it."""
         if region_name == "kidney":
-            return BedParameters(self.alpha_beta_gy, self.repair_half_life_s, "[bed] of the site profile")
+            cited = (self.alpha_beta_gy, self.repair_half_life_s) == (
+                ALPHA_BETA_GY,
+                REPAIR_HALF_LIFE_H * SECONDS_PER_HOUR,
+            )
+            source = BED_SOURCE if cited else "[bed] of the site profile"
+            return BedParameters(self.alpha_beta_gy, self.repair_half_life_s, source)
         return self.bed_regions.get("lesion" if region_name.startswith("lesion-") else region_name)
 
 
@@ -96,8 +101,9 @@ def load_protocol_limits(overrides: Mapping[str, Any] | None = None) -> Protocol
 
 BLOOD_TO_MARROW_RATIO = 1.0  # 177Lu-DOTATATE: Forrer et al., Eur J Nucl Med Mol Imaging 2009;36:1138
 RELATIVE_ERROR = 0.05  # project choice of section 3.3: of the fitted activity, where no sigma was measured
-ALPHA_BETA_GY = 2.6  # Barone et al., J Nucl Med 2005;46 Suppl 1:99S
-REPAIR_HALF_LIFE_H = 2.8  # Barone et al. 2005
+BED_SOURCE = "Barone et al., J Nucl Med 2005;46:99S"
+ALPHA_BETA_GY = 2.6  # BED_SOURCE
+REPAIR_HALF_LIFE_H = 2.8  # BED_SOURCE
 # Regions whose dose is no organ's or lesion's, and the kidneys, which have keys of their own.
 WITHOUT_BED_TABLE = frozenset({"kidney", "marrow", "marrow_image", "aorta", "remainder"})
 DECAY_DATA = "ICRP-107"

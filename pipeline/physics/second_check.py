@@ -108,8 +108,8 @@ def s_value_check(
     tolerance = _tolerance(region, "organ", nuclide, tolerances)
     return SecondCheck(
         region=region,
-        method=f"organ self S value {s_value:.3e} Gy/(Bq s) (OLINDA/EXM 2, {organ.mass_g:g} g, scaled to the mass) "
-        f"against the engine's {self_gy / tia_bq_s:.3e}; own decays alone",
+        method=f"OLINDA/EXM 2 self S value scaled to the mass, own decays alone: {s_value:.3e} Gy/(Bq s), engine "
+        f"{self_gy / tia_bq_s:.3e}",
         mean_dose_gy=tia_bq_s * s_value,
         difference=difference,
         tolerance=tolerance,

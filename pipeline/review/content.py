@@ -197,12 +197,10 @@ def _region(region: Mapping[str, Any], document: Mapping[str, Any], labels: Mapp
         "d2": significant(region["d2_gy"]),
         "d2_gy": region["d2_gy"],
         "d98": significant(region["d98_gy"]),
-        "d50": significant(region.get("d50_gy")),
         "bed": significant(region["bed_gy"]),
-        "bed_title": _bed_title(region),
         "sphere": DASH if sphere is None else signed_percent(sphere["difference"]),
         "sphere_title": "" if sphere is None else _sphere_title(sphere),
-        "rates": _rates(region, document),
+        "dose_title": "; ".join(filter(None, (_rates(region, document), _median(region), _bed_title(region)))),
         "check": DASH if check is None else signed_percent(check["difference"]),
         "check_failed": check is not None and check["passed"] is False,
         "check_method": "" if check is None else shown(check["method"]),
@@ -219,9 +217,13 @@ def _bed_title(region: Mapping[str, Any]) -> str:
         return ""
     low, middle, high = (significant(region.get(f"bed_{name}_gy")) for name in ("d98", "d50", "d2"))
     return (
-        f"BED: alpha/beta {significant(parameters['alpha_beta_gy'], 2)} Gy, repair "
-        f"{hours(parameters['repair_half_life_s'])} h; voxels: 98 % have {low}, half {middle}, 2 % {high} Gy"
+        f"BED {significant(region['bed_gy'])} Gy with alpha/beta {significant(parameters['alpha_beta_gy'], 2)} Gy, "
+        f"repair {hours(parameters['repair_half_life_s'])} h; voxels: 98 % have {low}, half {middle}, 2 % {high} Gy"
     )
+
+
+def _median(region: Mapping[str, Any]) -> str:
+    return "" if region.get("d50_gy") is None else f"D50 {significant(region['d50_gy'])} Gy"
 
 
 def _sphere_title(sphere: Mapping[str, Any]) -> str:

@@ -79,12 +79,14 @@ def test_a_row_about_the_s_value_shows_the_engines_self_dose(document: dict[str,
 
 def test_the_page_holds_the_same_numbers(document: dict[str, Any]) -> None:
     kidney = document["regions"][0]
-    kidney["dose_rate_gy_per_s"] = [1.0e-5, 4.0e-6, 1.5e-6]
+    kidney |= {"dose_rate_gy_per_s": [1.0e-5, 4.0e-6, 1.5e-6], "d50_gy": 4.44}
     lesion = next(r for r in document["regions"] if r["name"] == "lesion-1")
     lesion["sphere_model"] = {"s_gy_per_bq_s": 7.5e-13, "mean_dose_gy": 20.0, "difference": 0.025}
     shown = {region["key"]: region for region in page_content(document, None, {})["regions"]}
-    assert shown["kidney_left"]["rates"].startswith("36.0 mGy/h at 24.2 h, 14.4 mGy/h at")
-    assert "alpha/beta 2.6 Gy, repair 2.8 h" in shown["kidney_left"]["bed_title"]
+    said = shown["kidney_left"]["dose_title"]
+    assert said.startswith("36.0 mGy/h at 24.2 h, 14.4 mGy/h at")
+    assert "D50 4.44 Gy" in said
+    assert "alpha/beta 2.6 Gy, repair 2.8 h" in said
     assert (shown["lesion-1"]["sphere"], shown["kidney_left"]["sphere"]) == ("+2.5 %", "–")
     assert "20.0 Gy" in shown["lesion-1"]["sphere_title"]
 

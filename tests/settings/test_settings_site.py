@@ -100,6 +100,9 @@ def test_no_region_but_the_kidneys_has_bed_parameters_until_the_site_states_them
     assert site_from_document(document()).bed_parameters("liver") is None
     kidney = site_from_document(document()).bed_parameters("kidney")
     assert (kidney.alpha_beta_gy, kidney.repair_half_life_s) == (2.6, 2.8 * 3600)
+    assert "Barone" in kidney.source
+    own = site_from_document(changed("bed/alpha_beta_gy", 2.4)).bed_parameters("kidney")
+    assert (own.alpha_beta_gy, own.source) == (2.4, "[bed] of the site profile")
     site = site_from_document(changed("bed/region", {"lesion": BED_OF_A_REGION}))
     stated = site.bed_parameters("lesion-12")
     assert (stated.alpha_beta_gy, stated.repair_half_life_s, stated.source) == (10.0, 5400.0, "a paper")

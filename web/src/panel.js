@@ -89,14 +89,12 @@ const COLUMNS = [
   ["recovery", "RC"],
   ["map_mean", "Map, Gy"],
   ["d98", "D98"],
-  ["d50", "D50"],
   ["d2", "D2"],
-  ["bed", "BED"],
   ["sphere", "Sphere"],
   ["check", "2nd check"],
 ]
 // what a cell says when the pointer rests on it
-const TITLES = { dose: "rates", bed: "bed_title", sphere: "sphere_title", check: "check_method" }
+const TITLES = { dose: "dose_title", sphere: "sphere_title", check: "check_method" }
 
 function regionRow(region, onPick) {
   const flags = region.flags.map((flag) => el("span", { class: `flag ${flag.level.toLowerCase()}`, title: flag.code }, flag.code))
@@ -134,7 +132,7 @@ function regionTable(onPick) {
         el("tbody", {}, content.regions.map((region) => regionRow(region, onPick))),
       ),
     ),
-    el("p", { class: "note" }, "A click on a row goes there. Dose: recovery-corrected mean, the value of the rules. Map, D98, D2: from the voxel map shown here, which is not recovery-corrected. RC: measured over corrected activity. BED: kidneys, and regions whose parameters the site states. Sphere: the dose against a sphere of the lesion's mass. The row's title names the method; the dose's title its rate at each scan."),
+    el("p", { class: "note" }, "A click on a row goes there. Dose: recovery-corrected mean, the value of the rules. Map, D98, D2: from the voxel map shown here, which is not recovery-corrected. RC: measured over corrected activity. Sphere: the dose against a sphere of the lesion's mass. The row's title names the method; the dose's title its rate at each scan, D50 and the BED."),
   )
 }
 
