@@ -164,3 +164,10 @@ def test_one_projection_of_less_than_a_second_and_a_small_factor_are_used() -> N
     camera = replace(CAMERA, frame_duration_s=0.5, projections=1, calibration_factor_bq_s_per_count=0.4)
     value = activity_concentration(np.full((1, 1, 1), 5.0), "counts", camera, **NUMBERS)
     assert float(value[0, 0, 0]) == pytest.approx(5.0 / 0.5 * 0.4 / 0.1, rel=1e-14)
+
+
+def test_a_camera_without_dead_time_has_no_such_factor() -> None:
+    assert paralysable_true_rate(5.0, 0.0) == 5.0
+    assert paralysable_true_rate(0.0, 1e-6) == 0.0
+    names = [step.name for step in calibration_steps("counts", CAMERA, total_counts=7200.0, **NUMBERS)]
+    assert "dead_time" not in names

@@ -36,6 +36,11 @@ def test_mean_over_acquisition_by_numbers() -> None:
     assert mean_over_acquisition(LU, 1.0) == pytest.approx(1.0 - LU.decay_constant_per_s / 2.0, rel=1e-12)
 
 
+def test_an_acquisition_of_no_length_is_a_moment() -> None:
+    assert mean_over_acquisition(LU, 0.0) == 1.0
+    assert mean_over_acquisition(LU, 1e-9) == pytest.approx(1.0, rel=1e-12)
+
+
 @pytest.mark.parametrize("reference", ["none", "acquisition_start", "administration"])
 def test_every_reference_leads_to_the_start(reference: str) -> None:
     # Purely physical decay from 1 Bq at the administration: what each convention would store, written out.
