@@ -60,7 +60,7 @@ def schedule_name(scans_h: Sequence[float]) -> str:
 
 
 def _draw_bars(axes: Axes, rows: Sequence[Mapping[str, Any]], colours: Mapping[tuple[float, ...], str]) -> None:
-    places = np.arange(len(rows))
+    places = list(range(len(rows)))
     heights = [PERCENT * row["relative_sigma"] for row in rows]
     axes.barh(places, heights, height=0.62, color=[colours[tuple(row["scans_h"])] for row in rows])
     with_bias = [(place, row) for place, row in zip(places, rows, strict=True) if row["bias"] is not None]
