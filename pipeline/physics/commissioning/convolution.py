@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Steps = tuple[int, int, int]
 
 SOURCE = "scipy.signal.fftconvolve in float64 with the whole kernel, here"
-LIMIT = "float32; the issue's limit is 1e-3 of the maximum"
+LIMIT = "float32; the requirement is 1e-3 of the maximum"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def _of_scene(bench: Bench, scene: Scene) -> list[Row]:
     means = [
         compared(
             f"{name}: mean dose of {region}", float(found[mask].mean()), float(expected[mask].mean()), "Gy/decay",
-            SOURCE, tolerance=1e-5, reason="float32; the issue's limit is 3e-3",
+            SOURCE, tolerance=1e-5, reason="float32; the requirement is 3e-3",
         )
         for region, mask in (("the organ", scene.organ), ("the faint remainder", ~scene.organ))
     ]  # fmt: skip

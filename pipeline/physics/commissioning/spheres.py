@@ -41,7 +41,7 @@ def _egsnrc(bench: Bench) -> list[Row]:
         made += [
             compared(
                 f"{mass_g:g} g: S", found.s_gy_per_bq_s * MGY_PER_MBQ_S_PER_GY_PER_BQ_S, s_value, UNIT, source,
-                tolerance=0.005, reason="0.3 % statistics and decay data; the issue's limit is 1.5 %",
+                tolerance=0.005, reason="0.3 % statistics and decay data; the requirement is 1.5 %",
             ),
             compared(
                 f"{mass_g:g} g: absorbed fraction of the electrons", found.electron_fraction, electrons, "", source,
