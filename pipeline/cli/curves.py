@@ -22,9 +22,18 @@ def fit(
     tail: Annotated[Tail, typer.Option(help="After the last point.")] = Tail.FITTED,
     out: Annotated[Path | None, typer.Option(help="Table of the results, .csv or .xlsx.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture, .png or .svg: points, fit, 95 % band, residuals.")] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help="For curves of one point: `population`, `haenscheid`, `madsen`, or a CSV "
+            "`region,half_life_h,half_life_sigma_h`. Without it one point is refused."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fit time-activity curves and integrate them.
+
+    With a column `cycle`, all cycles of a region share the patient's half-life: a cycle of one scan has a TIA too.
 
     Example: `prrt fit curves.csv --nuclide Lu-177 --head constant --out fits.xlsx --plot fits.svg`
     """
@@ -34,6 +43,7 @@ def fit(
 
     columns = {
         "region": "region",
+        "cycle": "cycle",
         "model": "model",
         "effective_half_life_s": "T_eff s",
         "tia_bq_s": "TIA Bq s",
@@ -43,6 +53,6 @@ def fit(
         "flags": "flags",
     }
     require_fit_outputs(curves, out, plot)
-    document = fit_file(curves, nuclide, model.value, head.value, tail.value)
+    document = fit_file(curves, nuclide, model.value, head.value, tail.value, prior)
     write_fit_outputs(document, out, plot)
     emit(document, as_json, lambda d: show_rows("Fits", d["regions"], columns))

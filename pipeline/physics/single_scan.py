@@ -234,9 +234,14 @@ def _with_bias(
     systematic = value * math.sqrt(float(density @ bias**2 / density.sum()))
     point = value * float(fitted_sigma(curve, curve.activity_bq, relative_error)[0]) / activity
     sigma = math.hypot(systematic, point)
+    rate = math.log(2.0) / prior.median_s
+    madsen = {"amplitude_bq": activity * math.exp(rate * time_s), "rate_per_s": rate}
     return replace(
         estimate,
         model="single-madsen-2018" if form == "madsen" else "single-haenscheid-2018",
+        # The form of 2018 knows no half-life.
+        parameters=madsen if form == "madsen" else {},
+        covariance=np.zeros((2, 2)) if form == "madsen" else np.zeros((0, 0)),
         tia_bq_s=value,
         tia_sigma_bq_s=sigma,
         tia_ci95_bq_s=None,

@@ -11,7 +11,7 @@ from pipeline.errors import RefusalError
 from pipeline.files.curve_table import read_curve_rows
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.fitted_band import fitted_values
-from pipeline.physics.kinetics import fit_curve
+from pipeline.steps.fit_region import RELATIVE_ERROR, FitFileRequest, Prior, fit_region
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -21,46 +21,49 @@ if TYPE_CHECKING:
     from pipeline.domain.kinetics import HeadRule, ModelName, TailRule, TiaEstimate
     from pipeline.files.tables import Row
 
-# Clinical specification 3.3: without sigmas, 5 % of the fitted activity. Project choice, stated in the output.
-RELATIVE_ERROR = 0.05
 
-
-def fit_file(path: Path, nuclide_name: str, model: ModelName, head: HeadRule, tail: TailRule) -> dict[str, Any]:
+def fit_file(
+    path: Path, nuclide_name: str, model: ModelName, head: HeadRule, tail: TailRule, prior: str | None = None
+) -> dict[str, Any]:
     """Fit every region's curve in a long CSV or Excel file.
 
     Parameters
     ----------
     path : Path
-        ``region,time_h,activity_bq[,sigma_bq]``; hours after the start of the administration, not decay-corrected. Rows
-        of a region may stand in any order.
+        ``region,time_h,activity_bq[,sigma_bq][,cycle]``; hours after the start of the administration, not
+        decay-corrected. Rows of a region may stand in any order. With a column ``cycle`` all cycles of a region are
+        fitted together (:func:`pipeline.physics.hierarchical_fit.fit_cycles`).
     nuclide_name : str
     model, head, tail : str
         As for :func:`pipeline.physics.kinetics.fit_curve`.
+    prior : str, optional
+        For curves of one point: ``population``, ``haenscheid``, ``madsen`` or a CSV file
+        ``region,half_life_h,half_life_sigma_h``. With cycles: ``population`` or a file, about the patient's half-life.
 
     Returns
     -------
     dict
-        ``{"regions": [...]}`` in the order of the file.
+        ``{"regions": [...]}`` in the order of the file, an entry per cycle where there are cycles.
 
     Raises
     ------
     RefusalError
-        ``CURVES_INVALID``, and those of the fit, with the region's name.
+        ``CURVES_INVALID``, and those of :func:`pipeline.steps.fit_region.fit_region`, with the region's name.
     """
     nuclide = load_nuclide(nuclide_name)
+    request = FitFileRequest(nuclide, model, head, tail, Prior(prior, nuclide.name))
     documents = []
-    for region, rows in _by_region(path).items():
+    for region, cycles in _by_region(path).items():
         try:
-            curve = _curve(rows)
-            estimate = fit_curve(
-                curve, nuclide, model=model, head_rule=head, tail_rule=tail, relative_error=RELATIVE_ERROR
-            )
+            curves = [_curve(rows) for rows in cycles.values()]
+            estimates, common = fit_region(region, curves, request, cycles="" not in cycles)
         except RefusalError as refusal:
             raise RefusalError(
                 refusal.code, found=refusal.found, needed=refusal.needed, do=refusal.do, where=f"{path.name}, {region}"
             ) from refusal
-        document = _document(region, estimate, measured_sigma=curve.sigma_bq is not None)
-        documents.append(document | {"points": _points(curve, estimate)})
+        for cycle, curve, estimate in zip(cycles, curves, estimates, strict=True):
+            document = _document(region, estimate, measured_sigma=curve.sigma_bq is not None) | common
+            documents.append(document | {"cycle": cycle or None, "points": _points(curve, estimate)})
     return {
         "nuclide": nuclide.name,
         "half_life_s": nuclide.half_life_s,
@@ -69,13 +72,16 @@ def fit_file(path: Path, nuclide_name: str, model: ModelName, head: HeadRule, ta
     }
 
 
-def _by_region(path: Path) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _by_region(path: Path) -> dict[str, dict[str, list[Row]]]:
+    """Return region -> cycle -> rows; the cycle is empty where the file has no such column."""
+    groups: dict[str, dict[str, list[Row]]] = {}
     for row in read_curve_rows(path):
-        name = row.text("region")
+        name, cycle = row.text("region"), row.text("cycle")
         if not name:
             raise row.refusal("region", "no name", "the region's name")
-        groups.setdefault(name, []).append(row)
+        if "cycle" in row.cells and not cycle:
+            raise row.refusal("cycle", "no cycle", "the cycle's number")
+        groups.setdefault(name, {}).setdefault(cycle, []).append(row)
     return groups
 
 

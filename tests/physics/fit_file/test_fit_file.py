@@ -83,3 +83,76 @@ def test_an_unknown_nuclide_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusalError) as refusal:
         fit_file(_file(tmp_path, "region,time_h,activity_bq\nk,24,2\n"), "Xx-1", "mono", "extrapolate", "fitted")
     assert refusal.value.code == "NUCLIDE_UNKNOWN"
+
+
+ONE = "region,time_h,activity_bq\nkidney-left,96,100\n"
+
+
+@pytest.mark.parametrize(
+    ("prior", "model"),
+    [
+        ("population", "single-population"),
+        ("haenscheid", "single-haenscheid-2018"),
+        ("madsen", "single-madsen-2018"),
+    ],
+)
+def test_one_point_with_a_named_prior_carries_the_methods_id(tmp_path: Path, prior: str, model: str) -> None:
+    document = fit_file(_file(tmp_path, ONE), "Lu-177", "auto", "extrapolate", "fitted", prior)
+    region = document["regions"][0]
+    assert region["model"] == model
+    assert "SINGLE_POINT_PRIOR" in region["flags"]
+    assert 0.5 < region["assumed_fraction"] < 1.0
+    # An interval, or the bounds of a systematic error: never neither.
+    assert (region["tia_ci95_bq_s"] is None) != (region["bias_relative"] is None)
+    json.dumps(document, allow_nan=False)
+
+
+def test_half_lives_from_a_file(tmp_path: Path) -> None:
+    priors = tmp_path / "priors.csv"
+    priors.write_text("region,half_life_h,half_life_sigma_h\nkidney-left,51,0\n", encoding="utf-8")
+    region = fit_file(_file(tmp_path, ONE), "Lu-177", "auto", "extrapolate", "fitted", str(priors))["regions"][0]
+    exact = 100.0 * 2 ** (96 / 51) * 51 * 3600 / math.log(2)
+    assert region["tia_bq_s"] == pytest.approx(exact, rel=1e-3)
+    assert region["model"] == "single-file"
+    two = _file(tmp_path, "region,time_h,activity_bq\nliver,96,100\n")
+    with pytest.raises(RefusalError) as refusal:
+        fit_file(two, "Lu-177", "auto", "extrapolate", "fitted", str(priors))
+    assert refusal.value.code == "PRIOR_FILE_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("text", "prior", "code"),
+    [
+        ("region,time_h,activity_bq\nmarrow,96,1\n", "population", "POPULATION_UNKNOWN"),
+        ("region,time_h,activity_bq\nliver_with_lesions,96,1\n", "population", "POPULATION_UNKNOWN"),
+        ("region,time_h,activity_bq\nkidney,4,1\n", "population", "PRIOR_OUT_OF_RANGE"),
+        ("region,time_h,activity_bq\nkidney,24,1\n", "haenscheid", "SINGLE_POINT_TOO_EARLY"),
+        ("region,cycle,time_h,activity_bq\nkidney,1,24,1\nkidney,,24,1\n", None, "CURVES_INVALID"),
+        ("region,cycle,time_h,activity_bq\nkidney,1,24,1\n", "madsen", "CYCLES_MODEL_INVALID"),
+        ("region,cycle,time_h,activity_bq\nkidney,1,24,1\nkidney,2,24,1\n", None, "SINGLE_POINT_WITHOUT_PRIOR"),
+    ],
+)
+def test_priors_that_cannot_be_used(tmp_path: Path, text: str, prior: str | None, code: str) -> None:
+    with pytest.raises(RefusalError) as refusal:
+        fit_file(_file(tmp_path, text), "Lu-177", "auto", "extrapolate", "fitted", prior)
+    assert refusal.value.code == code
+
+
+def test_a_prior_is_for_one_point_only(tmp_path: Path) -> None:
+    # Three points carry their own half-life: naming a prior changes nothing.
+    rows = "".join(f"kidney,{t},{1e8 * 2 ** (-t / 60)!r}\n" for t in (24, 96, 168))
+    path = _file(tmp_path, "region,time_h,activity_bq\n" + rows)
+    named, plain = (fit_file(path, "Lu-177", "mono", "extrapolate", "fitted", prior) for prior in ("population", None))
+    assert named == plain
+
+
+def test_cycles_of_a_file_are_fitted_together(tmp_path: Path) -> None:
+    rows = "".join(f"kidney,1,{t},{1e8 * 2 ** (-t / 60)!r}\n" for t in (24, 96, 168))
+    path = _file(tmp_path, "region,cycle,time_h,activity_bq\n" + rows + f"kidney,2,24,{1e8 * 2 ** (-24 / 60)!r}\n")
+    first, second = fit_file(path, "Lu-177", "auto", "extrapolate", "fitted")["regions"]
+    assert (first["cycle"], second["cycle"]) == ("1", "2")
+    assert first["model"] == second["model"] == "hierarchical"
+    assert second["tia_bq_s"] == pytest.approx(1e8 * 60 * 3600 / math.log(2), rel=0.02)
+    assert second["assumed_fraction"] > 0.5
+    assert first["assumed_fraction"] < 0.1
+    assert second["patient_half_life_s"] == pytest.approx(60 * 3600, rel=0.02)

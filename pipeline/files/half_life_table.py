@@ -1,0 +1,93 @@
+"""Half-lives known before the scan: the package's population table and a site's own file."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import RefusalError
+from pipeline.files.tables import read_rows
+from pipeline.physics.single_scan import HalfLifePrior
+from pipeline.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POPULATION_SOURCE = "the population table (half_lives.toml)"
+
+
+@cache
+def _population() -> dict[str, Any]:
+    return tomllib.loads((resources.files("pipeline") / "data" / "half_lives.toml").read_text(encoding="utf-8"))
+
+
+def population_prior(nuclide: str, region: str) -> HalfLifePrior:
+    """Return the population's half-life of a region.
+
+    Parameters
+    ----------
+    nuclide : str
+        As ``Lu-177``; the table is for DOTATATE and DOTATOC.
+    region : str
+        ``kidney``, ``liver``, ``spleen`` or ``lesion``; what follows a hyphen (``kidney-left``, ``lesion-3``) does not
+        count.
+
+    Returns
+    -------
+    HalfLifePrior
+
+    Raises
+    ------
+    RefusalError
+        ``POPULATION_UNKNOWN`` for another nuclide or region.
+    """
+    table = _population()
+    entry = table["region"].get(region.split("-", maxsplit=1)[0].lower())
+    if nuclide != table["nuclide"] or entry is None:
+        known = ", ".join(table["region"])
+        raise RefusalError(
+            "POPULATION_UNKNOWN",
+            found=f"region {region}, nuclide {nuclide}",
+            needed=f"{table['nuclide']} with {' or '.join(table['ligands'])} and one of {known}",
+            do="add a second scan, or give the half-life of your own population in a file",
+            where="prior",
+        )
+    first, last = table["scan_time_h"]
+    return HalfLifePrior(
+        entry["median_h"] * SECONDS_PER_HOUR,
+        entry["log_sigma"],
+        "population",
+        POPULATION_SOURCE,
+        (first * SECONDS_PER_HOUR, last * SECONDS_PER_HOUR),
+    )
+
+
+def prior_file(path: Path) -> dict[str, HalfLifePrior]:
+    """Read half-lives per region from a CSV file.
+
+    Parameters
+    ----------
+    path : Path
+        ``region,half_life_h,half_life_sigma_h``; one row per region.
+
+    Returns
+    -------
+    dict
+        Region -> prior.
+
+    Raises
+    ------
+    RefusalError
+        ``PRIOR_FILE_INVALID``.
+    """
+    priors: dict[str, HalfLifePrior] = {}
+    for row in read_rows(path, code="PRIOR_FILE_INVALID", required=("region", "half_life_h", "half_life_sigma_h")):
+        name = row.text("region")
+        if not name or name in priors:
+            raise row.refusal("region", repr(name), "each region's name once")
+        half_life_h = row.number("half_life_h", least=1e-3)
+        sigma_h = row.number("half_life_sigma_h", least=0.0, most=half_life_h)
+        priors[name] = HalfLifePrior(half_life_h * SECONDS_PER_HOUR, sigma_h / half_life_h, "file", path.name)
+    return priors
