@@ -33,7 +33,7 @@ def dose(
 
     Example: `prrt dose --tia tia.nii.gz --density density.nii.gz --nuclide Lu-177 --out dose.nii.gz`
     """
-    from pipeline.console import show_rows
+    from pipeline.console import show_flags, show_rows
     from pipeline.steps.dose_maps import DoseMapRequest, dose_from_files
 
     request = DoseMapRequest(
@@ -43,6 +43,9 @@ def dose(
     def show_table(d: Document) -> None:
         rows = [{"label": k, "gy": v, "sigma": d["sigma_gy"][k]} for k, v in d["mean_dose_gy"].items()]
         show_rows(f"{d['engine']} on {d['backend']}", rows, {"label": "label", "gy": "Gy", "sigma": "sigma Gy"})
+        columns = {"region": "region", "engine_gy": "Gy", "mean_dose_gy": "second check Gy", "difference": "difference"}
+        show_rows("Second check", d["second_check"], columns | {"tolerance": "tolerance", "passed": "passed"})
+        show_flags(d["flags"])
 
     emit(dose_from_files(request), as_json, show_table)
 
