@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from course_builders import course, cycles, decide
+from course_builders import LIMITS, course, cycles, decide
 
 from pipeline.domain.decision import ClinicianFlags
+from pipeline.rules.dose_account import kidney_account, projection_weights
 from pipeline.rules.stop_category import seed_stop_category
 
 
@@ -90,3 +91,11 @@ def test_combination_from_a_decision() -> None:
     stopped = course(*cycles(24.0), flags=ClinicianFlags(marrow_toxicity_stop=True))
     assert decide(stopped).stop_category == "COMBINATION(BONE_MARROW_TOXICITY+KIDNEY_DOSE)"
     assert decide(replace(stopped, flags=ClinicianFlags())).stop_category == "KIDNEY_DOSE"
+
+
+@pytest.mark.parametrize(("source", "weights"), [("last", (0.0, 1.5)), ("mean", (0.375, 0.75)), ("max", (0.0, 1.5))])
+def test_the_part_of_each_dose_that_the_next_cycle_repeats(source, weights) -> None:
+    # 4 Gy of 8 GBq and 3 Gy of 4 GBq, next 6 GBq: ratios 0.75 and 1.5, repeated doses 3 and 4.5 Gy.
+    first, second = cycles(4.0, 3.0)
+    account = kidney_account(course(replace(first, activity_gbq=8.0), replace(second, activity_gbq=4.0)), LIMITS)
+    assert projection_weights(account, 6.0, source) == pytest.approx(weights, rel=1e-15)

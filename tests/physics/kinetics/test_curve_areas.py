@@ -152,3 +152,41 @@ def test_a_first_point_below_zero_adds_nothing_but_its_error() -> None:
     assert estimate.tia_bq_s == pytest.approx(10.0 * HOUR * 80.0 + 80.0 * 72.0 * HOUR / math.log(2.0), rel=1e-9)
     without = fit_curve(points((4.0, 24.0, 96.0), -5.0, 80.0, 40.0, sigma=(1e-9, 4.0, 2.0)), LU, head_rule="ramp")
     assert estimate.tia_sigma_bq_s**2 - without.tia_sigma_bq_s**2 == pytest.approx((12.0 * HOUR * 3.0) ** 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(("half_life_h", "relative"), [(51.0, 0.05), (12.0, 0.2), (150.0, 0.3)])
+def test_the_bias_of_straight_lines_is_that_of_the_tail_and_two_sigma_beside_it(
+    half_life_h: float, relative: float
+) -> None:
+    # On one exponential of rate k head and tail are exact, so lines/true = k (head + trapezoids + tail) with f(0) = 1.
+    times = np.array([24.0, 72.0, 168.0]) * HOUR
+    rate = math.log(2.0) / (half_life_h * HOUR)
+    estimate = fit_curve(
+        TimeActivityCurve(times, np.exp(-rate * times), None), LU, model="trapezoid", relative_error=relative
+    )
+    spread = relative / math.sqrt(float(np.sum((times - times.mean()) ** 2)))
+
+    def bias(k: float) -> float:
+        values = np.exp(-k * times)
+        return k * float(np.trapezoid(values, times)) + (1.0 - values[0]) + values[-1] - 1.0
+
+    rates = [min(max(k, PHYSICAL), FASTEST) for k in (rate - 2.0 * spread, rate, rate + 2.0 * spread)]
+    expected = (min(bias(k) for k in rates), max(bias(k) for k in rates))
+    assert estimate.bias_relative == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_bias_with_a_ramp_and_a_physical_tail_includes_theirs() -> None:
+    times = np.array([24.0, 72.0, 168.0]) * HOUR
+    rate = math.log(2.0) / (51.0 * HOUR)
+    estimate = fit_curve(
+        TimeActivityCurve(times, np.exp(-rate * times), None),
+        LU,
+        model="trapezoid",
+        head_rule="ramp",
+        tail_rule="physical",
+        relative_error=1e-9,
+    )
+    values = np.exp(-rate * times)
+    lines = 12.0 * HOUR * values[0] + float(np.trapezoid(values, times)) + values[-1] / PHYSICAL
+    exact = 12.0 * HOUR * values[0] + (values[0] - values[-1]) / rate + values[-1] / PHYSICAL
+    assert estimate.bias_relative == pytest.approx((lines / exact - 1.0,) * 2, rel=1e-6)

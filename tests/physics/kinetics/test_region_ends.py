@@ -180,6 +180,24 @@ def test_near_the_physical_half_life(half_life_h: float, flagged: bool) -> None:
     assert ("AT_PHYSICAL_LIMIT" in fit_curve(falling(SCANS_H, half_life_h), LU).flags) is flagged
 
 
+@pytest.mark.parametrize(("last", "rises"), [(20.0, False), (40.0, False), (40.1, True)])
+def test_a_rise_at_the_end_is_said(last: float, rises: bool) -> None:
+    assert ("RISING_AT_THE_END" in fit_curve(points(SCANS_H, 80.0, 40.0, last), LU).flags) is rises
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"),
+    [
+        ((80.0, 60.0, 30.0, 15.0), ()),
+        ((10.0, 80.0, 40.0, 20.0), ()),  # only the last three are fitted
+        ((80.0, 60.0, 30.0, 29.0), ("FIT_WARN", "RESIDUAL_ABOVE_15_PERCENT")),
+    ],
+)
+def test_straight_lines_are_flagged_by_their_tail(values: tuple[float, ...], flags: tuple[str, ...]) -> None:
+    estimate = fit_curve(points((4.0, 24.0, 96.0, 168.0), *values), LU, model="trapezoid")
+    assert (estimate.model, estimate.flags) == ("trapezoid", flags)
+
+
 def test_a_zero_is_no_positive_point_and_the_physical_tail_is_an_upper_bound() -> None:
     assert "NON_POSITIVE_POINT" in fit_curve(points(SCANS_H, 10.0, 5.0, 0.0), LU).flags
     estimate = fit_curve(falling(SCANS_H), LU, tail_rule="physical", head_rule="ramp")
