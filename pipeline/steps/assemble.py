@@ -135,6 +135,7 @@ def provenance(payload: Document, settings_hash: str, created_at: str) -> Docume
         "dose_memory_bytes": dosed["memory_bytes"],
         "total_energy_j": dosed["total_energy_j"],
         "recovery_fwhm_mm": payload["integrated"]["fwhm_mm"],
+        "voxel_kinetics": payload["integrated"]["voxel_kinetics"],
         "created_at": created_at,
     }
 

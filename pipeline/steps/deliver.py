@@ -20,6 +20,7 @@ from pipeline.report.volumes import ReportVolumes
 from pipeline.review.page import PageVolumes, write_page
 from pipeline.steps import artefacts
 from pipeline.steps.export import export_cycle, on_grid
+from pipeline.steps.voxel_maps import write_maps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
     bed = artefacts.bed_from(store, payload["dosed"]["bed"])
     write_volume(out / "bed.nii.gz", np.asarray(bed.bed_gy, dtype=np.float32), bed.grid, "BED [Gy]")
     write_volume(out / "tia.nii.gz", np.asarray(tia.tia_bq_s_per_ml, dtype=np.float32), tia.grid, "TIA [Bq*s/mL]")
+    write_maps(out, store, payload["integrated"]["voxel_maps"], tia.grid)
     write_volume(out / "labels.nii.gz", np.asarray(segmentation.label, dtype=np.int16), segmentation.grid)
     _write_json(out / "labels.json", _label_names(segmentation.regions))
     _write_json(out / "result.json", result)

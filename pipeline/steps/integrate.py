@@ -17,6 +17,7 @@ from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
 from pipeline.physics.voxel_kinetics import tia_map
 from pipeline.steps.gates import require_measured, sharpness_flags
+from pipeline.steps.voxel_maps import map_flags
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
+    from pipeline.physics.voxel_kinetics import VoxelKinetics
     from pipeline.settings import SiteProfile
     from pipeline.steps.delineate import Delineation
 
@@ -62,12 +64,16 @@ class RegionKinetics:
 
 @dataclass(frozen=True, eq=False)
 class Integration:
-    """Curves of all regions (the remainder last, if it could be fitted) and the voxel TIA map (not corrected)."""
+    """Curves of all regions (the remainder last, if it could be fitted) and the voxel TIA map (not corrected).
+
+    ``voxels`` is what the map stands on; None where only the map was read back.
+    """
 
     regions: tuple[RegionKinetics, ...]
     tia: TiaMap
     fwhm_mm: float | None
     flags: tuple[Flag, ...]
+    voxels: VoxelKinetics | None = None
 
 
 def integrate(
@@ -109,7 +115,25 @@ def integrate(
     sharp = sharpness_flags(
         activities[0], delineation.fraction, delineation.segmentation, fwhm_mm, voxel_averages=VOXEL_AVERAGES
     )
-    return Integration(regions, voxels.tia, fwhm_mm, (*flags, *unseen, *sharp))
+    differing = _map_flags(voxels, regions, measured, timings, delineation, site, nuclide)
+    return Integration(regions, voxels.tia, fwhm_mm, (*flags, *unseen, *sharp, *differing), voxels)
+
+
+def _map_flags(
+    voxels: VoxelKinetics,
+    regions: Sequence[RegionKinetics],
+    measured: NDArray[np.float64],
+    timings: Sequence[TimePointTiming],
+    delineation: Delineation,
+    site: SiteProfile,
+    nuclide: Radionuclide,
+) -> tuple[Flag, ...]:
+    """Hold the map against each region's curve as measured: neither is corrected for recovery."""
+    rows = {region.label: row for row, region in enumerate(delineation.segmentation.regions)}
+    fitted = {rows.get(kinetics.region.label, len(rows)): kinetics.region for kinetics in regions}
+    positive = [row for row in fitted if (measured[:, row] > 0.0).any()]
+    curves = {row: _fit_one(measured[:, row], timings, site, nuclide).tia_bq_s for row in positive}
+    return map_flags(voxels, fitted, delineation.fraction, curves)
 
 
 def _recovered(

@@ -35,6 +35,7 @@ from pipeline.steps.kinetics_documents import estimate_document, estimate_from
 from pipeline.steps.outputs import require_own_folder
 from pipeline.steps.quantify import quantification_steps, quantify, stored_sums, total_activity_bq
 from pipeline.steps.request import require_unchanged
+from pipeline.steps.voxel_maps import maps_document, method_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +205,8 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
     return {
         "regions": [_kinetics_document(region) for region in found.regions],
         "tia": artefacts.map_document(store, found.tia),
+        "voxel_maps": maps_document(store, found.voxels) if found.voxels else {},
+        "voxel_kinetics": method_document(found.voxels) if found.voxels else None,
         "fwhm_mm": found.fwhm_mm,
         "flags": [vars(flag) for flag in found.flags],
     }
