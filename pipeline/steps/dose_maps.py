@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.errors import require
+from pipeline.files.kernel_cache import KernelCache, kernel_folder
 from pipeline.files.nifti import read_volume, write_volume
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.volume_unit import require_unit
@@ -62,7 +63,7 @@ def dose_from_files(request: DoseMapRequest) -> dict[str, Any]:
     RefusalError
         ``ENGINE_UNAVAILABLE``, ``BACKEND_UNAVAILABLE``, ``GRID_MISMATCH``, ``VALUE_OUT_OF_RANGE``,
         ``UNIT_CONTRADICTORY``, ``TIA_IMPOSSIBLE``, ``BODY_MISSING``, ``NUCLIDE_UNKNOWN``, ``LABELS_INVALID``,
-        ``REGION_EMPTY``; nothing is written then.
+        ``REGION_EMPTY``, ``MEMORY_LIMIT``; nothing is written then.
     """
     engine = engine_or_refuse(request.engine)
     backend = backend_or_refuse(request.backend)
@@ -72,7 +73,9 @@ def dose_from_files(request: DoseMapRequest) -> dict[str, Any]:
     grid = tia.grid
     grid.require_same(density.grid)
     labels = _labels_on(request.labels, density)
-    result = absorbed_dose(tia, density, nuclide, load_point_kernel(request.nuclide), backend, engine=engine)
+    kernels = KernelCache(kernel_folder())
+    point_kernel = load_point_kernel(request.nuclide)
+    result = absorbed_dose(tia, density, nuclide, point_kernel, backend, engine=engine, voxel_kernels=kernels)
     dose_gy = np.asarray(result.dose.dose_gy)
     write_volume(request.out, dose_gy.astype(np.float32), grid, "absorbed dose [Gy]")
     means = _means(dose_gy, labels)
@@ -82,6 +85,8 @@ def dose_from_files(request: DoseMapRequest) -> dict[str, Any]:
         "backend_fallback": backend.fallback or None,
         "decay_data": nuclide.decay_data,
         "dtype": result.dtype,
+        "memory_bytes": result.memory_bytes,
+        "voxel_kernels": kernels.used,
         "total_energy_j": result.total_energy_j,
         "mean_dose_gy": means,
         # A convolution has no statistical error; what is left is that of the S values (section 3.7).

@@ -76,3 +76,7 @@ def test_result_says_where_it_comes_from(perfect_results: dict[str, Any]) -> Non
     assert all(len(entry["sha256"]) == 64 for entry in provenance["inputs"])
     assert provenance["backend"] == "cpu"
     assert provenance["decay_data"] == "ICRP-107"
+    # One kernel for the SPECT grid, one for the electrons on the contours' grid.
+    assert len(provenance["voxel_kernels"]) >= 1
+    assert all(len(kernel["sha256"]) == 64 for kernel in provenance["voxel_kernels"])
+    assert provenance["dose_memory_bytes"] > 1e6
