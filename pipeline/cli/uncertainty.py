@@ -44,9 +44,7 @@ def uncertainty(
 def schedule(
     candidates: Annotated[list[str], typer.Option(help='Hours of the scans, as "24,96"; may be given again.')],
     nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
-    population: Annotated[
-        str | None, typer.Option(help="kidney, liver, spleen, lesion or remainder (177Lu-DOTATATE).")
-    ] = None,
+    population: Annotated[str | None, typer.Option(help="kidney, liver, spleen or lesion (177Lu-DOTATATE).")] = None,
     patient: Annotated[str | None, typer.Option(help="Patient key: the patient's own half-life.")] = None,
     records: Annotated[str | None, typer.Option(help="Record database, with --patient.")] = None,
     region: Annotated[str, typer.Option(help="Region of the patient.")] = "kidney",

@@ -246,31 +246,35 @@ def write_fit_table(path: Path, document: Mapping[str, Any]) -> None:
         ``.csv`` or ``.xlsx``.
     document : mapping
     """
-    results = [_result_line(region) for region in document["regions"]]
+    regions = document["regions"]
+    results = _table(RESULT_COLUMNS, [_result(region) for region in regions])
     if path.suffix.lower() == ".csv":
         with path.open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream).writerows([RESULT_COLUMNS, *results])
+            csv.writer(stream).writerows(results)
         return
-    points = [line for region in document["regions"] for line in _point_lines(region)]
     book = openpyxl.Workbook()
     first = book.active
     first.title = "fits"
-    _fill(first, [RESULT_COLUMNS, *results])
-    _fill(book.create_sheet("points"), [POINT_COLUMNS, *points])
+    _fill(first, results)
+    _fill(book.create_sheet("points"), _table(POINT_COLUMNS, [p for region in regions for p in _points(region)]))
     book.save(path)
 
 
-def _result_line(region: Mapping[str, Any]) -> list[Any]:
+def _table(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Return header and lines; the cycle stands beside the region where there are cycles."""
+    with_cycles = any(line.get("cycle") is not None for line in lines)
+    shown = [columns[0], "cycle", *columns[1:]] if with_cycles else list(columns)
+    return [shown, *([line[column] for column in shown] for line in lines)]
+
+
+def _result(region: Mapping[str, Any]) -> dict[str, Any]:
     low, high = region.get("tia_ci95_bq_s") or (None, None)
-    values = dict(region) | {"tia_low95_bq_s": low, "tia_high95_bq_s": high, "flags": " ".join(region["flags"])}
-    return [values[column] for column in RESULT_COLUMNS]
+    return dict(region) | {"tia_low95_bq_s": low, "tia_high95_bq_s": high, "flags": " ".join(region["flags"])}
 
 
-def _point_lines(region: Mapping[str, Any]) -> list[list[Any]]:
-    return [
-        [region["region"], p["time_s"] / SECONDS_PER_HOUR, p["activity_bq"], p["sigma_bq"], p["fitted_bq"]]
-        for p in region["points"]
-    ]
+def _points(region: Mapping[str, Any]) -> list[dict[str, Any]]:
+    named = {"region": region["region"], "cycle": region.get("cycle")}
+    return [named | p | {"time_h": p["time_s"] / SECONDS_PER_HOUR} for p in region["points"]]
 
 
 def _fill(sheet: Any, lines: Sequence[Sequence[Any]]) -> None:

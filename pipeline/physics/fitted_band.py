@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 THROUGH_THE_POINTS = "trapezoid"
+LAST_POINTS = re.compile(r"-last-(\d+)$")
 
 
 def exponential_sum(parameters: Mapping[str, float], covariance: Vector | None = None) -> ExponentialSum | None:
@@ -44,8 +46,8 @@ def exponential_sum(parameters: Mapping[str, float], covariance: Vector | None =
 
 def first_fitted_point(model: str, points: int) -> int:
     """Return the index of the first point that a model was fitted through: ``mono-last-2`` took the last two."""
-    last = model.rsplit("-", 1)[-1]
-    return points - int(last) if last.isdigit() else 0
+    last = LAST_POINTS.search(model)
+    return points - int(last[1]) if last else 0
 
 
 def fitted_values(time_s: Vector, model: str, parameters: Mapping[str, float]) -> tuple[float | None, ...]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.physics.exponential_fit import RateBounds
-    from pipeline.physics.population_half_lives import HalfLifeSpread
+    from pipeline.physics.single_scan import HalfLifePrior
 
     Vector = NDArray[np.float64]
 
@@ -130,13 +130,13 @@ def _is_number(text: str) -> bool:
 
 
 def drawn_truth(
-    spread: HalfLifeSpread, nuclide: Radionuclide, bounds: RateBounds, relative_error: float, seed: int
+    spread: HalfLifePrior, nuclide: Radionuclide, bounds: RateBounds, relative_error: float, seed: int
 ) -> Truth:
     """Return half-lives of equal likelihood, cut off at physical decay and at the shortest allowed.
 
     Parameters
     ----------
-    spread : HalfLifeSpread
+    spread : HalfLifePrior
     nuclide : Radionuclide
         Named in the refusal only.
     bounds : RateBounds
@@ -193,14 +193,14 @@ def linear_variance(scans_h: Sequence[float], rate_per_s: Vector, relative_error
     return np.asarray(relative_error**2 / times.size + (times.mean() - 1.0 / rate_per_s) ** 2 / information)
 
 
-def expectations(scans_h: tuple[float, ...], truth: Truth, spread: HalfLifeSpread) -> tuple[Expectation, ...]:
+def expectations(scans_h: tuple[float, ...], truth: Truth, spread: HalfLifePrior) -> tuple[Expectation, ...]:
     """Return what each method that the schedule allows would make of it.
 
     Parameters
     ----------
     scans_h : tuple of float
     truth : Truth
-    spread : HalfLifeSpread
+    spread : HalfLifePrior
         What a method with a prior knows; the same distribution as the truth's.
 
     Returns
@@ -243,7 +243,7 @@ def _fitted(scans_h: tuple[float, ...], measured: Vector, truth: Truth) -> Vecto
     return np.asarray(found.amplitude / found.rate)
 
 
-def _haenscheid(scans_h: tuple[float, ...], point: Vector, time_s: float, spread: HalfLifeSpread) -> Expectation:
+def _haenscheid(scans_h: tuple[float, ...], point: Vector, time_s: float, spread: HalfLifePrior) -> Expectation:
     if time_s < EARLIEST_HALF_LIVES * spread.median_s:
         earliest_h = EARLIEST_HALF_LIVES * spread.median_s / SECONDS_PER_HOUR
         why = f"before {earliest_h:.0f} h, three quarters of the expected half-life"
@@ -257,14 +257,14 @@ def _described(scans_h: tuple[float, ...], method: Method, ratio: Vector, linear
     return Expectation(scans_h, method, float(np.sqrt(np.mean((ratio - 1.0) ** 2))), bias, (low, high), linear)
 
 
-def best_added_scan(scans_h: tuple[float, ...], truth: Truth, spread: HalfLifeSpread) -> AddedScan:
+def best_added_scan(scans_h: tuple[float, ...], truth: Truth, spread: HalfLifePrior) -> AddedScan:
     """Return the further scan (18 to 192 h) that lowers the expected error most, by linear design with the prior.
 
     Parameters
     ----------
     scans_h : tuple of float
     truth : Truth
-    spread : HalfLifeSpread
+    spread : HalfLifePrior
 
     Returns
     -------

@@ -180,4 +180,5 @@ def _hours(points: Sequence[Mapping[str, Any]]) -> list[float]:
 def _title(region: Mapping[str, Any]) -> str:
     half_life_h = region["effective_half_life_s"] / SECONDS_PER_HOUR
     sigma_h = region["effective_half_life_sigma_s"] / SECONDS_PER_HOUR
-    return f"{region['region']}: {region['model']}, T_eff {half_life_h:.1f} ± {sigma_h:.1f} h"
+    cycle = f", cycle {region['cycle']}" if region.get("cycle") else ""
+    return f"{region['region']}{cycle}: {region['model']}, T_eff {half_life_h:.1f} ± {sigma_h:.1f} h"

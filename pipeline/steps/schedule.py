@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RefusalError, require
+from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.population_half_lives import HalfLifeSpread, population_half_life
 from pipeline.physics.scan_schedule import best_added_scan, drawn_truth, expectations, parse_schedule
-from pipeline.physics.single_scan import BETWEEN_CYCLES_LOG_SIGMA
+from pipeline.physics.single_scan import BETWEEN_CYCLES_LOG_SIGMA, patient_prior
 from pipeline.steps.fit_outputs import written
 
 if TYPE_CHECKING:
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.physics.scan_schedule import Expectation, Truth
+    from pipeline.physics.single_scan import HalfLifePrior
     from pipeline.records.store import RecordStore
 
 Document = dict[str, Any]
 
 
 def schedule_document(
-    *, spread: HalfLifeSpread, nuclide_name: str, candidates: Sequence[str], relative_error: float, seed: int
+    *, spread: HalfLifePrior, nuclide_name: str, candidates: Sequence[str], relative_error: float, seed: int
 ) -> Document:
     """Return the expected errors of candidate schedules, best first within each number of scans.
 
     Parameters
     ----------
-    spread : HalfLifeSpread
-        From :func:`patient_spread` or :func:`pipeline.physics.population_half_lives.population_half_life`.
+    spread : HalfLifePrior
+        From :func:`half_life_of`.
     nuclide_name : str
     candidates : sequence of str
         As ``24,96``.
@@ -56,7 +57,7 @@ def schedule_document(
     rows = [expected for scans in schedules for expected in expectations(scans, truth, spread)]
     return {
         "nuclide": nuclide.name,
-        "half_life": asdict(spread),
+        "half_life": {"median_s": spread.median_s, "log_sigma": spread.log_sigma, "source": spread.source},
         "relative_error": relative_error,
         "seed": seed,
         "candidates": [_row(expected, truth) for expected in rows],
@@ -89,7 +90,7 @@ def _best(rows: Sequence[Expectation]) -> list[Document]:
 
 def half_life_of(
     *, nuclide_name: str, population: str | None, patient: str | None, store: RecordStore | None, region: str
-) -> HalfLifeSpread:
+) -> HalfLifePrior:
     """Return the half-life's distribution that the command was asked about: one of population and patient.
 
     Raises
@@ -107,13 +108,13 @@ def half_life_of(
         where="--population, --patient",
     )
     if population is not None:
-        return population_half_life(population, nuclide_name)
+        return population_prior(nuclide_name, population)
     if store is None or patient is None:
         raise _without(region, "no record")
     return patient_spread(store, patient, region)
 
 
-def patient_spread(store: RecordStore, patient: str, region: str) -> HalfLifeSpread:
+def patient_spread(store: RecordStore, patient: str, region: str) -> HalfLifePrior:
     """Return the patient's own half-life of a region, from the newest cycle that fitted one through two points or more.
 
     Its spread holds the fit's error and what changes between cycles. Of paired organs: the geometric mean of both sides
@@ -130,9 +131,9 @@ def patient_spread(store: RecordStore, patient: str, region: str) -> HalfLifeSpr
             continue
         median_s = math.exp(sum(math.log(half_life_s) for half_life_s, _ in fits) / len(fits))
         error = max(sigma_s / half_life_s for half_life_s, sigma_s in fits)
-        return HalfLifeSpread(
+        return patient_prior(
             median_s,
-            math.hypot(error, BETWEEN_CYCLES_LOG_SIGMA),
+            error * median_s,
             f"{region} of the patient's cycle {version.cycle}, with {BETWEEN_CYCLES_LOG_SIGMA:g} between cycles",
         )
     raise _without(region, "no cycle with a fit through two points or more")

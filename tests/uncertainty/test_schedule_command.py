@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.errors import RefusalError
+from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.records.store import RecordStore
 from pipeline.report.schedule_figure import schedule_figure
@@ -88,10 +89,8 @@ def test_what_cannot_be_answered_is_refused(arguments: list[str], code: str) -> 
 
 
 def test_the_picture_has_a_bar_for_every_row_that_is_not_refused_and_a_line_for_every_schedule() -> None:
-    from pipeline.physics.population_half_lives import population_half_life
-
     document = schedule_document(
-        spread=population_half_life("lesion", "Lu-177"),
+        spread=population_prior("Lu-177", "lesion"),
         nuclide_name="Lu-177",
         candidates=["24", "24,96", "24"],
         relative_error=0.05,

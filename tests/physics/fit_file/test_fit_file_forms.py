@@ -155,6 +155,24 @@ def test_results_come_back_from_csv_and_excel_as_they_were(tmp_path: Path) -> No
     assert [r["tia_bq_s"] for r in again["regions"]] == pytest.approx(expected, rel=1e-12)
 
 
+def test_cycles_stand_beside_their_region_and_come_back(tmp_path: Path) -> None:
+    """Three scans and one: both fitted together; the picture names the cycle; the points' sheet gives the same fits."""
+    rows = [["kidney", 24, 7.3e7, 1], ["kidney", 96, 2.6e7, 1], ["kidney", 168, 1.05e7, 1], ["kidney", 24, 7e7, 2]]
+    document = _fit(_csv(tmp_path, [[*HEADER[:3], "cycle"], *rows]))
+    assert [region["cycle"] for region in document["regions"]] == ["1", "2"]
+    write_fit_table(tmp_path / "r.xlsx", document)
+    book = openpyxl.load_workbook(tmp_path / "r.xlsx")
+    assert [cell.value for cell in book["fits"]["B"]] == ["cycle", "1", "2"]
+    assert "cycle 2" in fit_figure(document).axes[1].get_title(loc="left")
+    points = book["points"]
+    points.title = "curves"
+    points.delete_cols([cell.value for cell in points[1]].index("sigma_bq") + 1)
+    book.save(tmp_path / "again.xlsx")
+    again = _fit(tmp_path / "again.xlsx")
+    expected = [region["tia_bq_s"] for region in document["regions"]]
+    assert [region["tia_bq_s"] for region in again["regions"]] == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_name_that_looks_like_a_formula_is_written_as_a_name(tmp_path: Path) -> None:
     document = _fit(_csv(tmp_path, [HEADER, ["=1+1", 24, 7e7, 1e6], ["=1+1", 96, 2e7, 1e6]]))
     write_fit_table(tmp_path / "r.xlsx", document)
@@ -192,7 +210,8 @@ def test_band_is_the_spread_of_curves_with_parameters_drawn_from_the_covariance(
 
 
 def test_what_was_not_fitted_has_no_fitted_value() -> None:
-    assert [first_fitted_point(model, 4) for model in ("mono", "mono-last-2", "bi", "mono-prior")] == [0, 2, 0, 0]
+    models = ("mono", "mono-last-2", "bi", "single-madsen-2018")
+    assert [first_fitted_point(model, 4) for model in models] == [0, 2, 0, 0]
     times = np.array([1.0, 2.0])
     assert fitted_values(times, "trapezoid", {"amplitude_bq": 1.0, "rate_per_s": 1.0}) == (None, None)
     assert fitted_values(times, "mono", {}) == (None, None)

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.errors import RefusalError
+from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.exponential_fit import rate_bounds
 from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.population_half_lives import HalfLifeSpread, population_half_life
 from pipeline.physics.scan_schedule import (
     best_added_scan,
     drawn_truth,
@@ -20,6 +20,7 @@ from pipeline.physics.scan_schedule import (
     linear_variance,
     parse_schedule,
 )
+from pipeline.physics.single_scan import HalfLifePrior
 from pipeline.physics.single_time_point import prior_relative_sigma
 
 HOUR_S = 3600.0
@@ -28,11 +29,11 @@ BOUNDS = rate_bounds(LU177)
 DRAWS = 10_000
 
 
-def _spread(half_life_h: float, log_sigma: float) -> HalfLifeSpread:
-    return HalfLifeSpread(half_life_h * HOUR_S, log_sigma, "test")
+def _spread(half_life_h: float, log_sigma: float) -> HalfLifePrior:
+    return HalfLifePrior(half_life_h * HOUR_S, log_sigma, "patient", "test")
 
 
-def _expected(scans_h: tuple[float, ...], spread: HalfLifeSpread, error: float = 0.05):  # type: ignore[no-untyped-def]
+def _expected(scans_h: tuple[float, ...], spread: HalfLifePrior, error: float = 0.05):  # type: ignore[no-untyped-def]
     truth = drawn_truth(spread, LU177, BOUNDS, error, seed=2)
     return {row.method: row for row in expectations(scans_h, truth, spread)}
 
@@ -100,7 +101,7 @@ def test_the_form_of_2018_is_refused_before_three_quarters_of_the_half_life() ->
 
 def test_the_best_single_scan_of_kidneys_is_at_three_days() -> None:
     """The literature's optimum for DOTATATE is 72 h (PMC8882881); the least error from 24 to 168 h lies within 12 h."""
-    spread = population_half_life("kidney", "Lu-177")
+    spread = population_prior("Lu-177", "kidney")
     hours = [float(hour) for hour in range(24, 169, 12)]
     errors = {hour: _expected((hour,), spread)["prior"].relative_sigma for hour in hours}
     assert min(errors, key=lambda hour: errors[hour]) in {60.0, 72.0, 84.0}
@@ -120,7 +121,7 @@ def test_half_lives_follow_the_distribution_and_end_at_physical_decay() -> None:
 
 
 def test_the_added_scan_is_the_best_of_all() -> None:
-    spread = population_half_life("lesion", "Lu-177")
+    spread = population_prior("Lu-177", "lesion")
     truth = drawn_truth(spread, LU177, BOUNDS, 0.05, 1)
     added = best_added_scan((24.0,), truth, spread)
     others = [
@@ -135,18 +136,6 @@ def test_the_added_scan_is_the_best_of_all() -> None:
 def test_same_seed_same_numbers() -> None:
     spread = _spread(51.0, 0.2)
     assert _expected((24.0, 96.0), spread) == _expected((24.0, 96.0), spread)
-
-
-def test_populations_come_from_the_table_only() -> None:
-    """Kidney: geometric mean of 45 and 60 h; 30 to 80 h holds 95 %."""
-    kidney = population_half_life("kidney", "Lu-177")
-    assert kidney.median_s == pytest.approx(math.sqrt(45.0 * 60.0) * HOUR_S)
-    assert math.exp(2 * 1.959964 * kidney.log_sigma) == pytest.approx(80.0 / 30.0, rel=1e-6)
-    for name, nuclide in (("thyroid", "Lu-177"), ("kidney", "Y-90")):
-        with pytest.raises(RefusalError) as caught:
-            population_half_life(name, nuclide)
-        assert caught.value.code == "POPULATION_UNKNOWN"
-        assert "kidney, liver, spleen, lesion, remainder" in caught.value.needed
 
 
 @pytest.mark.parametrize(
