@@ -57,8 +57,9 @@ class DoseResult:
     total_energy_j : float
         Sum of dose x density x voxel volume.
     electron_energy_j, electron_emitted_j : float
-        Energy of the electrons' dose, and what the counted decays emit as electrons: equal but for what leaves the
-        body at its surface (bremsstrahlung is with the photons).
+        Energy of the electrons' dose, and what the counted decays emit as electrons by the decay data, no kernel
+        asked: equal but for what leaves the body at its surface and for bremsstrahlung, which is with the photons
+        (177Lu 0.1 %).
     engine, method : str
         Name and one sentence.
     dtype : str
@@ -174,7 +175,7 @@ def absorbed_dose(
     else:
         parts = _local(source, rho, kernel, tia.grid.spacing_mm, backend)
     electrons, photons = (_on_grid(part, inside, box) for part in parts)
-    return _result(tia, density, electrons, photons, engine, source, kernel)
+    return _result(tia, density, electrons, photons, engine, source, nuclide)
 
 
 def _require_memory(box: tuple[int, ...], limit_bytes: int) -> None:
@@ -256,7 +257,7 @@ def _result(
     photons: NDArray[np.float32],
     engine: str,
     source: NDArray[np.floating],
-    kernel: PointKernel,
+    nuclide: Radionuclide,
 ) -> DoseResult:
     dose = electrons + photons
     volume_ml = tia.grid.voxel_volume_ml
@@ -273,7 +274,7 @@ def _result(
         photon_gy=np.asarray(frozen_array(photons), dtype=np.float32),
         total_energy_j=energy_j,
         electron_energy_j=electron_j,
-        electron_emitted_j=counted * kernel.electron_mev * J_PER_MEV,
+        electron_emitted_j=counted * nuclide.electron_mev * J_PER_MEV,
         engine=engine,
         method=METHODS[engine],
         dtype=DTYPE,

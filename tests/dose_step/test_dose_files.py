@@ -184,9 +184,9 @@ def test_the_second_check_runs_with_every_dose(files: Files) -> None:
     document = files.dose()
     body, warm, cold = document["second_check"]
     assert [check["region"] for check in (body, warm, cold)] == ["body", "1", "7"]
-    # Electrons stay in the water around the block: 0.1 %.
+    # Electrons stay in the water around the block; 0.1 % of their energy is bremsstrahlung, which is with the photons.
     assert (body["tolerance"], body["passed"]) == (0.02, True)
-    assert abs(body["difference"]) < 1e-3
+    assert -2e-3 < body["difference"] < 0
     # A block of 24.6 g has no cross-dose and 1.16 times the surface of a sphere, which loses 1 % of the electrons.
     assert warm["difference"] == pytest.approx(0.0, abs=0.01)
     assert warm["engine_gy"] == pytest.approx(document["mean_dose_gy"]["1"], rel=1e-6)
@@ -201,7 +201,7 @@ def test_a_dose_without_labels_has_its_check_too(files: Files) -> None:
     )
     (body,) = dose_from_files(request)["second_check"]
     assert body["passed"]
-    assert body["difference"] == pytest.approx(0.0, abs=1e-5)
+    assert -2e-3 < body["difference"] < 0
 
 
 def test_electrons_that_are_missing_fail_and_long_ones_are_shown_only() -> None:
