@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Slope of an axis (index per index) below which two grids count as aligned: over 1000 voxels less than half a voxel.
 ALIGNED = 5e-4
+# Part of a voxel by which two lattices may differ and still be one.
+SAME_VOXEL = 1e-6
 
 
 def index_matrix(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -59,8 +61,19 @@ def _overlap_matrices(source: Grid, target: Grid) -> list[NDArray[np.float64]]:
     return [overlap_matrix(source.shape[k], target.shape[k], float(matrix[k, k]), float(offset[k])) for k in range(3)]
 
 
+def _whole_voxels(overlap: NDArray[np.float64]) -> NDArray[np.intp] | None:
+    """Return which source voxel each target voxel is; None unless every target voxel is exactly one."""
+    whole = (np.count_nonzero(overlap > SAME_VOXEL, axis=1) == 1) & (
+        overlap.max(axis=1, initial=0.0) > 1.0 - SAME_VOXEL
+    )
+    return np.asarray(overlap.argmax(axis=1)) if whole.all() else None
+
+
 def _apply(values: NDArray[np.generic], overlap: list[NDArray[np.float64]], shift: float) -> NDArray[np.float64]:
     """Apply the three overlap matrices to ``values - shift``, slice by slice to keep memory small."""
+    picked = [_whole_voxels(matrix) for matrix in overlap]
+    if all(index is not None for index in picked):
+        return values[np.ix_(*(index for index in picked if index is not None))].astype(np.float64) - shift
     slices, rows, columns = overlap
     across = columns.T.astype(np.float32)
     down = rows.astype(np.float32)

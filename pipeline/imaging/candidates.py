@@ -33,7 +33,7 @@ COARSE_BELOW_MM = 3.0
 # Larger than two organs together: not cut at its waist, it is cut at a higher level.
 WHOLE_ML = (80.0, 900.0)
 # A part as large as at the level before is the same part.
-SAME_VOLUME = 0.03
+SAME_VOLUME = 0.12
 # A convex organ cut in its middle has a waist of about 1; a kidney and a spleen that touch, or a kidney and a liver,
 # 0.3 to 0.4 (measured on patient15).
 WIDEST_WAIST = 0.6

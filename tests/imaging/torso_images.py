@@ -54,14 +54,17 @@ def _own(grid, pose):
     return [(m[0] * k + m[3] + m[1] * j + m[2] * i).astype(np.float32) for m in index_to_own[:3]]
 
 
-def draw_uptake(grid, pose=None, *, fwhm_mm=12.0, kidneys=("left", "right"), lesion=True, noise=0.05, seed=0):
+def draw_uptake(
+    grid, pose=None, *, fwhm_mm=12.0, kidneys=("left", "right"), lesion=True, noise=0.05, seed=0, spleen_mm=SPLEEN_MM
+):
     """SPECT of the torso in Bq/mL: kidneys 100, spleen 120, liver 50, lesion 300, remainder 2 kBq/mL, then blurred."""
     point = _own(grid, pose)
     values = np.where((point[0] / 160) ** 2 + (point[1] / 105) ** 2 < 1, 2.0, 0.0)
     values[_ellipsoid(point, LIVER_MM, LIVER_SEMI_AXES_MM)] = 50.0
-    values[_ellipsoid(point, SPLEEN_MM, SPLEEN_SEMI_AXES_MM)] = 120.0
     for side in ("left", "right"):
         values[_ellipsoid(point, KIDNEY_MM[side], [s + 8.0 for s in KIDNEY_SEMI_AXES_MM])] = 0.5
+    values[_ellipsoid(point, spleen_mm, SPLEEN_SEMI_AXES_MM)] = 120.0
+    for side in ("left", "right"):
         inside = _ellipsoid(point, KIDNEY_MM[side], KIDNEY_SEMI_AXES_MM)
         values[inside] = 100.0 if side in kidneys else 0.5
     if lesion:
@@ -71,7 +74,7 @@ def draw_uptake(grid, pose=None, *, fwhm_mm=12.0, kidneys=("left", "right"), les
     return ActivityMap(grid, values.astype(np.float32))
 
 
-def draw_torso(grid, pose=None, *, noise_hu=12.0, seed=0, couch=True, kidneys=("left", "right")):
+def draw_torso(grid, pose=None, *, noise_hu=12.0, seed=0, couch=True, kidneys=("left", "right"), spleen_mm=SPLEEN_MM):
     """CT of the torso; ``pose`` maps the torso's own LPS mm to where it lies."""
     x, y, z = _own(grid, pose)
     within = np.abs(z) < 260.0
@@ -84,9 +87,10 @@ def draw_torso(grid, pose=None, *, noise_hu=12.0, seed=0, couch=True, kidneys=("
         hu[_ellipsoid((x, y, z), (side * 75, 0, 180), (60, 85, 80))] = -800
     hu[((x / 22) ** 2 + ((y - 60) / 20) ** 2 < 1) & (z % 30 < 25) & within] = 250
     hu[_ellipsoid((x, y, z), LIVER_MM, LIVER_SEMI_AXES_MM)] = 60
-    hu[_ellipsoid((x, y, z), SPLEEN_MM, SPLEEN_SEMI_AXES_MM)] = 55
-    for side, centre in KIDNEY_MM.items():
+    for centre in KIDNEY_MM.values():
         hu[_ellipsoid((x, y, z), centre, [s + 8.0 for s in KIDNEY_SEMI_AXES_MM])] = -100
+    hu[_ellipsoid((x, y, z), spleen_mm, SPLEEN_SEMI_AXES_MM)] = 55
+    for side, centre in KIDNEY_MM.items():
         hu[_ellipsoid((x, y, z), centre, KIDNEY_SEMI_AXES_MM)] = 35 if side in kidneys else -100
     hu += np.random.default_rng(seed).normal(0.0, noise_hu, grid.shape).astype(np.float32)
     if couch:
