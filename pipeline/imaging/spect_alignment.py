@@ -25,6 +25,9 @@ HIGHEST_HU: Final = 300.0
 METRIC_BINS: Final = 32
 SHRINK_FACTORS: Final = (4, 2, 1)
 SMOOTHING_VOXELS: Final = (2.0, 1.0, 0.0)
+# Voxels that the metric looks at, at most, on each level.
+SAMPLES: Final = 40_000
+SEED: Final = 20260102
 
 
 def spect_shift_mm(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap) -> NDArray[np.float64]:
@@ -52,7 +55,10 @@ def spect_shift_mm(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap)
     shift = sitk.TranslationTransform(3)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(METRIC_BINS)
-    method.SetMetricSamplingStrategy(method.NONE)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    voxels = float(np.prod(fixed.GetSize()))
+    fractions = [min(1.0, SAMPLES * shrink**3 / voxels) for shrink in SHRINK_FACTORS]
+    method.SetMetricSamplingPercentagePerLevel(fractions, SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetShrinkFactorsPerLevel(list(SHRINK_FACTORS))
     method.SetSmoothingSigmasPerLevel(list(SMOOTHING_VOXELS))

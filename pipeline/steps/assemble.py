@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 SCHEMA_VERSION = "1.0"
 # Notes of a series that can move a dose if they are wrong.
-RESERVATIONS = frozenset({"FRAME_OF_REFERENCE_UNVERIFIED", "NUCLIDE_FROM_WINDOW", "HEADS_ASSUMED", "SEVERAL_BEDS"})
+RESERVATIONS = frozenset({"NUCLIDE_FROM_WINDOW", "HEADS_ASSUMED", "SEVERAL_BEDS"})
 
 
 def assemble(payload: Document, site: SiteProfile, form: CycleForm, created_at: str) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.errors import require
+from pipeline.imaging.spect_alignment import spect_shift_mm
 from pipeline.physics import gates
 from pipeline.physics.image_fit import edge_fwhm_mm
 from pipeline.units import PERCENT, SECONDS_PER_DAY
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.domain.dose import FlagLevel
     from pipeline.domain.geometry import Grid
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.regions import Segmentation
@@ -29,6 +32,10 @@ INDISPENSABLE = frozenset({"kidney"})
 JUDGED_KINDS = frozenset({"organ", "lesion"})
 # Of a region's volume; border voxels may touch the end of a field.
 OUTSIDE_FIELD = 0.02
+# Breathing alone shifts liver and kidneys by up to about 10 mm between a free-breathing SPECT and its CT; more than the
+# second is not one position of the patient (project choices; the search itself is right within 2 mm on the phantom).
+ALIGNED_WITHIN_MM = 8.0
+MOST_SHIFT_MM = 15.0
 EDGE_ORGANS = frozenset({"kidney", "spleen"})
 
 
@@ -147,6 +154,40 @@ def _cut(name: str, key: str, outside: float, where: str) -> tuple[Flag, ...]:
         where=key,
     )
     return (Flag("REGION_OUTSIDE_FIELD", "BLOCK", found, key),)
+
+
+def alignment_flags(points: Sequence[StudyTimePoint]) -> tuple[Flag, ...]:
+    """Return where each SPECT lies on its CT, found from the images, for those without a common frame of reference.
+
+    Raises
+    ------
+    RefusalError
+        ``SPECT_CT_MISALIGNED``.
+    """
+    apart = [point for point in points if not _share_a_frame(point)]
+    return tuple(_alignment_flag(point) for point in apart)
+
+
+def _share_a_frame(point: StudyTimePoint) -> bool:
+    own = point.spect.grid.frame_of_reference_uid
+    return bool(own) and own == point.ct.grid.frame_of_reference_uid
+
+
+def _alignment_flag(point: StudyTimePoint) -> Flag:
+    spect = point.spect
+    x, y, z = (float(mm) for mm in spect_shift_mm(np.asarray(spect.value), spect.grid, point.ct.ct))
+    shift_mm = math.hypot(x, y, z)
+    found = f"SPECT lies best on its CT when moved by {shift_mm:.1f} mm (left {x:+.1f}, back {y:+.1f}, head {z:+.1f})"
+    require(
+        shift_mm <= MOST_SHIFT_MM,
+        "SPECT_CT_MISALIGNED",
+        found=found,
+        needed=f"at most {MOST_SHIFT_MM:g} mm between SPECT and CT, which do not share a frame of reference",
+        do="export both again from the console where they were registered",
+        where=spect.series_uid,
+    )
+    level: FlagLevel = "INFO" if shift_mm <= ALIGNED_WITHIN_MM else "WARN"
+    return Flag("ALIGNMENT_BY_IMAGE", level, f"{spect.series_uid[-8:]}: no common frame of reference; {found}")
 
 
 def arm_flags(activity: ActivityMap, body_fraction: NDArray[np.float32]) -> tuple[Flag, ...]:

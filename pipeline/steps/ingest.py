@@ -228,7 +228,7 @@ def _with_frame_checked(spect: SpectImage, ct: CtImage, site: SiteProfile) -> Sp
         do='export both again, or set geometry.frame_of_reference = "verify" to have the alignment checked by image',
         where=spect.series_uid,
     )
-    note = "FRAME_OF_REFERENCE_UNVERIFIED: SPECT and CT do not share a frame of reference; check their alignment"
+    note = "FRAME_OF_REFERENCE_MISSING: SPECT and CT share none; their alignment is found from the images"
     return replace(spect, notes=(*spect.notes, note))
 
 

@@ -29,6 +29,7 @@ from pipeline.steps.delineate import Delineation, delineate
 from pipeline.steps.deliver import deliver
 from pipeline.steps.dosimetry import DoseInput, compute_doses
 from pipeline.steps.filing import file_cycle
+from pipeline.steps.gates import alignment_flags
 from pipeline.steps.ingest import camera_for, ingest
 from pipeline.steps.integrate import Integration, RegionKinetics, integrate
 from pipeline.steps.kinetics_documents import estimate_document, estimate_from
@@ -161,6 +162,7 @@ def _segment(store: ArrayStore, payload: Document) -> Document:
     contours = [Path(path) for path in payload["contours"]]
     site = _site(payload)
     recovery = _camera(reference, site).recovery
+    flags = alignment_flags([artefacts.time_point_from(store, payload["study"], i) for i in range(_points(payload))])
     found = delineate(reference.ct.ct, activity, site.density_curve, contours, recovery)
     return {
         "segmentation": artefacts.segmentation_document(store, found.segmentation),
@@ -168,8 +170,12 @@ def _segment(store: ArrayStore, payload: Document) -> Document:
         "spect_density": artefacts.map_document(store, found.spect_density),
         "fraction": store.put_array(found.fraction),
         "body_fraction": store.put_array(found.body_fraction),
-        "flags": [vars(flag) for flag in found.flags],
+        "flags": [vars(flag) for flag in (*flags, *found.flags)],
     }
+
+
+def _points(payload: Document) -> int:
+    return len(payload["study"]["time_points"])
 
 
 def delineation_from(store: ArrayStore, document: Document) -> Delineation:

@@ -94,7 +94,7 @@ def test_different_grids_among_time_points_are_fine(tmp_path):
 def test_verify_accepts_another_frame_of_reference_and_says_so(tmp_path):
     pair(tmp_path, ct={"frame": "1.2.3.99"})
     study = ingest([tmp_path], site("verify"), form())
-    assert any(note.startswith("FRAME_OF_REFERENCE_UNVERIFIED") for note in study.time_points[0].spect.notes)
+    assert any(note.startswith("FRAME_OF_REFERENCE_MISSING") for note in study.time_points[0].spect.notes)
 
 
 def test_verify_accepts_a_missing_frame_of_reference(tmp_path):
