@@ -94,7 +94,7 @@ CHAPTER = Chapter(
     "A torso of ellipsoids with lungs of 0.30 and a spine of 1.20 g/cm³, decays spread as in a therapy and in the "
     "kidneys only. The reference is a Monte Carlo written for this purpose (photons through the materials of each "
     "voxel, electrons along a path of equal areal density). In the slab phantom it "
-    "agrees with EGSnrc within 2 % for photons (5 % in lung around a source) and 0.1 % in source blocks. Known errors "
+    "agrees with EGSnrc within 2 % for photons (5 % in lung around a source) and 0.2 % in source blocks. Known errors "
     "as for the slabs.",
     rows,
 )
