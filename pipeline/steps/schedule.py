@@ -68,7 +68,7 @@ def schedule_document(
 
 def _row(expected: Expectation, truth: Truth) -> Document:
     error = None
-    if expected.simulated and expected.relative_sigma is not None:
+    if expected.relative_sigma is not None:
         error = expected.relative_sigma / math.sqrt(2.0 * truth.rate_per_s.size)
     return asdict(expected) | {"relative_sigma_error": error}
 
