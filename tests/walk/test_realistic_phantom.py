@@ -48,6 +48,14 @@ def test_filing_again_changes_nothing_and_the_filed_result_is_delivered(realisti
 def test_output_folder(realistic: Path, realistic_result: dict[str, Any]) -> None:
     out = realistic / "out"
     names = {path.name for path in out.iterdir()}
-    assert {"result.json", "report.pdf", "dose.nii.gz", "tia.nii.gz", "labels.nii.gz", "pictures"} <= names
+    assert {
+        "result.json",
+        "report.pdf",
+        "dose.nii.gz",
+        "bed.nii.gz",
+        "tia.nii.gz",
+        "labels.nii.gz",
+        "pictures",
+    } <= names
     assert (out / "report.pdf").stat().st_size > 50_000
     assert realistic_result["decision"]["outcome"] == "REFER"
