@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
 from kernels.voxel_fit import fit_mono_exponentials
 from pipeline.errors import require
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 # A width or diameter is positive; at relative sigmas below 0.2 a draw meets this once in 1e5 or less.
 LEAST_FACTOR = 0.1
 FEWEST_DRAWS, MOST_DRAWS = 100, 1_000_000
+# Equally likely half-lives of which the mean TIA is taken, and a spread that counts as none.
+SLICES = 2000
+NO_SPREAD = 1e-9
 # Spheres of 0.01 mL to 10 m3: those that lose from 95 % down to 0.1 % of their activity to any blur of a camera.
 SPHERE_BRACKET = (math.log(1e-2), math.log(1e7))
 
@@ -63,12 +67,27 @@ class Refit:
 
 @dataclass(frozen=True)
 class ReusedHalfLife:
-    """One point, integrated with a half-life known beforehand (lognormal, one sigma relative)."""
+    """One point, integrated with a half-life known beforehand (log-normal, cut off at the bounds of the rate).
+
+    Attributes
+    ----------
+    time_s : float
+    half_life_s, half_life_log_sigma : float
+    relative_error : float
+        One sigma of the point.
+    rule : AreaRule
+    bounds : RateBounds
+    filed : {"median", "mean"}
+        What the filed TIA is: that at the half-life itself, or the mean over its distribution.
+    """
 
     time_s: float
     half_life_s: float
-    half_life_relative_sigma: float
+    half_life_log_sigma: float
     relative_error: float
+    rule: AreaRule
+    bounds: RateBounds
+    filed: Literal["median", "mean"] = "median"
 
 
 @dataclass(frozen=True)
@@ -323,11 +342,30 @@ def fit_factor(fit: Refit | ReusedHalfLife | AsFiled, draws: int, own: np.random
 
 def _reused(fit: ReusedHalfLife, draws: int, own: np.random.Generator) -> Vector:
     # Madsen et al., Med Phys 2018;45:2318: A(t) exp(k t)/k, here with the half-life drawn instead of its derivative.
-    point, half_life = own.standard_normal((2, draws))
-    rate = math.log(2.0) / fit.half_life_s
-    drawn = rate * np.exp(fit.half_life_relative_sigma * half_life)
-    area = np.exp((drawn - rate) * fit.time_s) * rate / drawn
-    return np.asarray(area * (1.0 + fit.relative_error * point))
+    places, point = own.random(draws), own.standard_normal(draws)
+    area = _area_at(fit, places)
+    if fit.filed == "mean":
+        filed = float(_area_at(fit, (np.arange(SLICES) + 0.5) / SLICES).mean())
+    else:
+        filed = float(_area_of_rates(fit, np.array([math.log(2.0) / fit.half_life_s]))[0])
+    return np.asarray(area / filed * (1.0 + fit.relative_error * point))
+
+
+def _area_at(fit: ReusedHalfLife, places: Vector) -> Vector:
+    """Return the area per measured activity at these places (0 to 1) of the half-life's distribution."""
+    spread = max(fit.half_life_log_sigma, NO_SPREAD)
+    ends = [math.log(math.log(2.0) / rate / fit.half_life_s) / spread for rate in _ends(fit.bounds)]
+    low, high = (float(ndtr(end)) for end in ends)
+    half_life_s = fit.half_life_s * np.exp(spread * ndtri(low + (high - low) * places))
+    return _area_of_rates(fit, math.log(2.0) / half_life_s)
+
+
+def _ends(bounds: RateBounds) -> tuple[float, float]:
+    return bounds.fastest_per_s, bounds.slowest_per_s
+
+
+def _area_of_rates(fit: ReusedHalfLife, rate_per_s: Vector) -> Vector:
+    return np.asarray(np.exp(rate_per_s * fit.time_s) * fit.rule.per_amplitude(rate_per_s))
 
 
 def _positive(factor: Vector) -> Vector:

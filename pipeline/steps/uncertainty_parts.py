@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -17,11 +17,20 @@ from pipeline.units import GY_PER_BQ_S_PER_MGY_PER_MBQ_S
 if TYPE_CHECKING:
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile
+    from pipeline.physics.curve_areas import AreaRule
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]
 
 ONE_EXPONENTIAL = {"amplitude_bq", "rate_per_s"}
+# Models of one scan, and what of the half-life's distribution their TIA is (pipeline.physics.single_scan).
+REUSED: Final[dict[str, Literal["median", "mean"]]] = {
+    "mono-prior": "median",
+    "single-madsen-2018": "median",
+    "single-patient": "mean",
+    "single-population": "mean",
+    "single-file": "mean",
+}
 
 
 def region_key(region: Document) -> str:
@@ -97,32 +106,48 @@ def _camera(document: Document, site: SiteProfile) -> CameraProfile | None:
 
 def _fit(document: Document, region: Document, site: SiteProfile) -> Refit | ReusedHalfLife | AsFiled:
     """Return how the curve is refitted: one exponential through its points, or a reused half-life; else as filed."""
-    curve, error = region.get("curve") or {}, site.relative_error_without_sigma
-    times = _middles_s(document, region)
+    curve, times = region.get("curve") or {}, _middles_s(document, region)
     filed = AsFiled(float(region["uncertainty"]["fit"] or 0.0))
     if set(curve.get("parameters", {})) != ONE_EXPONENTIAL:
         return filed
-    used = int(curve["fit_points"])
-    if curve["model"] == "mono-prior" and len(times) == 1:
-        half_life_s = float(region["effective_half_life_s"])
-        spread = float(curve["effective_half_life_sigma_s"]) / half_life_s
-        return ReusedHalfLife(times[0], half_life_s, spread, error)
+    used, model = int(curve["fit_points"]), str(curve["model"])
+    if model in REUSED and len(times) == 1:
+        return _reused(document, region, site, times[0])
     # Where measured points stand in for a rising start, the TIA is more than its exponential.
     whole = used == len(times) or curve["head_rule"] == "extrapolate"
-    refitted = curve["model"] == "mono" or str(curve["model"]).startswith("mono-last-")
-    if not refitted or used < 2 or not whole:
+    if not (model == "mono" or model.startswith("mono-last-")) or used < 2 or not whole:
         return filed
+    return Refit(
+        time_s=tuple(times[-used:]),
+        amplitude_bq=curve["parameters"]["amplitude_bq"],
+        rate_per_s=curve["parameters"]["rate_per_s"],
+        relative_error=site.relative_error_without_sigma,
+        rule=_rule(curve, times, len(times) - used, _nuclide(document, site)),
+        bounds=rate_bounds(_nuclide(document, site)),
+    )
+
+
+def _reused(document: Document, region: Document, site: SiteProfile, time_s: float) -> ReusedHalfLife:
+    curve, half_life_s = region["curve"], float(region["effective_half_life_s"])
     nuclide = _nuclide(document, site)
-    rule = area_rule(
+    return ReusedHalfLife(
+        time_s=time_s,
+        half_life_s=half_life_s,
+        half_life_log_sigma=float(curve["effective_half_life_sigma_s"]) / half_life_s,
+        relative_error=site.relative_error_without_sigma,
+        rule=_rule(curve, [time_s], 0, nuclide),
+        bounds=rate_bounds(nuclide),
+        filed=REUSED[str(curve["model"])],
+    )
+
+
+def _rule(curve: Document, times: list[float], first: int, nuclide: Radionuclide) -> AreaRule:
+    return area_rule(
         np.asarray(times),
-        len(times) - used,
+        first,
         head_rule=curve["head_rule"],
         tail_rule=curve["tail_rule"],
         decay_constant_per_s=nuclide.decay_constant_per_s,
-    )
-    parameters = curve["parameters"]
-    return Refit(
-        tuple(times[-used:]), parameters["amplitude_bq"], parameters["rate_per_s"], error, rule, rate_bounds(nuclide)
     )
 
 

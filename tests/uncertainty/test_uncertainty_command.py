@@ -106,6 +106,24 @@ def test_another_model_is_drawn_as_filed(store: RecordStore) -> None:
     assert spleen["parts"]["fit"]["simulated"] == pytest.approx(0.10, rel=0.02)
 
 
+@pytest.mark.parametrize("model", ["single-patient", "single-madsen-2018", "mono-prior"])
+def test_a_cycle_of_one_scan_draws_the_half_life_it_reused(store: RecordStore, model: str) -> None:
+    """24.25 h, 51 h +- 20 %, 4 % noise: (t ln2/T - 1) 0.2 and 0.04 in quadrature; 5 % of it and 4 u2."""
+    document = cycle_document(1, 4.0)
+    document["time_points"] = document["time_points"][:1]
+    for one in document["regions"]:
+        one["activity"] = one["activity"][:1]
+        if one["curve"]:
+            one["curve"] |= {"model": model, "fit_points": 1, "effective_half_life_sigma_s": 0.2 * 51.0 * 3600.0}
+    store.file_cycle(document=document, idempotency_key="k", settings=SETTINGS, created_at="2026-02-20T09:00:00+00:00")
+    found = simulate_uncertainty(store, "phantom-1", on=ON, draws=20_000, seed=3)
+    expected = math.hypot((24.25 * math.log(2.0) / 51.0 - 1.0) * 0.2, 0.04)
+    kidney = next(row for row in found["regions"] if row["region"] == "kidney_left")
+    assert kidney["parts"]["fit"]["simulated"] == pytest.approx(expected, rel=0.05 + 4.0 * expected**2)
+    # the filed budget still holds the 3 % of three scans: that must not pass as agreement
+    assert kidney["verdict"] == "analytic is narrower"
+
+
 def test_the_command_prints_both_ways_and_json(store: RecordStore, url: str) -> None:
     file_cycles(store, (4.0,))
     runner = CliRunner()

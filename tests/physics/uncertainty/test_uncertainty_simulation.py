@@ -8,13 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.therapy import RecoveryCurve
 from pipeline.errors import RefusalError
+from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.curve_areas import area_rule
 from pipeline.physics.exponential_fit import rate_bounds
 from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_relative_sigma
 from pipeline.physics.simulation_comparison import compared, summarised
+from pipeline.physics.single_scan import fit_single_scan
 from pipeline.physics.uncertainty import cumulative_sigma_gy, dose_sigma
 from pipeline.physics.uncertainty_simulation import (
     AsFiled,
@@ -199,12 +202,45 @@ def test_refit_near_physical_decay_stops_there() -> None:
     assert drawn.std() < 0.8 * linear_fit_sigma(155.0, SCANS_H, 0.10)
 
 
+def reused(half_life_h: float, log_sigma: float, error: float, **changed: object) -> ReusedHalfLife:
+    time_s = np.array([24.0 * SECONDS_PER_HOUR])
+    rule = area_rule(
+        time_s, 0, head_rule="extrapolate", tail_rule="fitted", decay_constant_per_s=LU177.decay_constant_per_s
+    )
+    half_life_s = half_life_h * SECONDS_PER_HOUR
+    return replace(
+        ReusedHalfLife(float(time_s[0]), half_life_s, log_sigma, error, rule, rate_bounds(LU177)),
+        **changed,  # type: ignore[arg-type]
+    )
+
+
 def test_reused_half_life_has_the_error_of_madsen() -> None:
     """(t ln2/T - 1) u(T)/T beside the point's own; clinical specification 3.7; 24 h, 51 h, 10 %; 3 errors + 4 u2."""
-    fit = ReusedHalfLife(24.0 * SECONDS_PER_HOUR, 51.0 * SECONDS_PER_HOUR, 0.10, 0.02)
     expected = math.hypot((24.0 * math.log(2.0) / 51.0 - 1.0) * 0.10, 0.02)
-    drawn = fit_factor(fit, DRAWS, np.random.default_rng(4))
+    drawn = fit_factor(reused(51.0, 0.10, 0.02), DRAWS, np.random.default_rng(4))
     assert drawn.std() == pytest.approx(expected, rel=0.015 + 4.0 * expected**2)
+
+
+def test_one_scan_with_a_prior_agrees_with_the_products_own_estimate() -> None:
+    """Sigma of single-population (lesion, 24 h, 5 %) within 3 errors of 20000 draws; mean the filed TIA (1 %)."""
+    prior = population_prior("Lu-177", "lesion")
+    curve = TimeActivityCurve(np.array([24.0 * SECONDS_PER_HOUR]), np.array([1e8]), None)
+    estimate = fit_single_scan(curve, LU177, prior, relative_error=0.05)
+    half_life_h = prior.median_s / SECONDS_PER_HOUR
+    drawn = fit_factor(reused(half_life_h, prior.log_sigma, 0.05, filed="mean"), DRAWS, np.random.default_rng(4))
+    assert drawn.std() == pytest.approx(estimate.tia_sigma_bq_s / estimate.tia_bq_s, rel=0.02)
+    assert drawn.mean() == pytest.approx(1.0, abs=0.01)
+    assert np.quantile(drawn, 0.975) == pytest.approx(estimate.tia_ci95_bq_s[1] / estimate.tia_bq_s, rel=0.02)
+
+
+def test_a_reused_half_life_never_passes_physical_decay() -> None:
+    """150 h with 30 %: the TIA is at most that of 159.5 h, without noise; without spread it is the filed one."""
+    drawn = fit_factor(reused(150.0, 0.3, 0.0), DRAWS, np.random.default_rng(4))
+    longest_h = LU177.half_life_s / SECONDS_PER_HOUR
+    top = 2.0 ** (24.0 / longest_h) * longest_h / (2.0 ** (24.0 / 150.0) * 150.0)
+    assert drawn.max() <= top * (1.0 + 1e-9)
+    assert drawn.max() > 0.999 * top
+    assert fit_factor(reused(51.0, 0.0, 0.0), 5, np.random.default_rng(4)) == pytest.approx(np.ones(5), rel=1e-8)
 
 
 def test_marrow_by_blood_shares_the_dose_per_decay_between_cycles() -> None:
