@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.study import StudyTimePoint
-    from pipeline.domain.therapy import CameraProfile
+    from pipeline.domain.therapy import Administration, CameraProfile
     from pipeline.imaging.register import Registration
     from pipeline.settings import SiteProfile
 
@@ -87,6 +88,11 @@ def _camera(point: StudyTimePoint, site: SiteProfile) -> CameraProfile:
     return camera_for(point.spect, site)
 
 
+def nuclide_of(administration: Administration, site: SiteProfile) -> Radionuclide:
+    """Return the nuclide that was given, with the decay data set of the site: one set for every step of a run."""
+    return load_nuclide(administration.radionuclide, site.decay_data)
+
+
 def _ingest(store: ArrayStore, payload: Document) -> Document:
     study = ingest(
         [Path(path) for path in payload["studies"]], _site(payload), load_cycle_form(Path(payload["cycle_form"]))
@@ -99,7 +105,7 @@ def _quantify(store: ArrayStore, payload: Document) -> Document:
     administration = artefacts.administration_from(payload["study"]["administration"])
     site = _site(payload)
     camera = _camera(point, site)
-    nuclide = load_nuclide(administration.radionuclide, site.decay_data)
+    nuclide = nuclide_of(administration, site)
     activity = quantify(point, camera, nuclide, administration)
     return {
         "activity": artefacts.map_document(store, activity),
@@ -205,7 +211,7 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
         delineation_from(store, payload["segmented"]),
         [_camera(point, site) for point in points],
         site,
-        load_nuclide(administration.radionuclide, site.decay_data),
+        nuclide_of(administration, site),
         _covered(store, payload["aligned"]),
     )
     return {
@@ -268,7 +274,7 @@ def _dose(store: ArrayStore, payload: Document) -> Document:
             load_blood(Path(payload["blood"])) if payload["blood"] else None,
             _camera(point, site),
             site,
-            load_nuclide(administration.radionuclide, site.decay_data),
+            nuclide_of(administration, site),
             load_point_kernel(administration.radionuclide),
             backend_or_refuse(payload["backend"]),
             payload["engine"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_point_kernel
 from pipeline.files.store import ArrayStore
 from pipeline.records.signing import failed_checks
-from pipeline.steps import artefacts
+from pipeline.steps import artefacts, run_step
 from pipeline.steps.dose_tools import sphere_document
 
 if TYPE_CHECKING:
@@ -157,6 +158,16 @@ def test_one_decay_data_set_serves_a_run_by_the_site_and_is_named(cycle: Cycle, 
     assert b != a
     photons = [region(document, "liver")["ledger"]["photon_mev"] for document in (icrp, ddep)]
     assert photons[1] / photons[0] == pytest.approx(33.42 / 35.10, abs=0.002)
+
+
+def test_every_step_of_a_walk_takes_the_nuclide_of_the_site(cycle: Cycle) -> None:
+    ddep = cycle.site(dose={"decay_data": "DDEP"})
+    assert run_step.nuclide_of(ddep.administration, ddep.site).decay_data == "DDEP"
+    assert run_step.nuclide_of(cycle.given.administration, cycle.given.site).decay_data == "ICRP-107"
+    # There is no other way to a nuclide in the walk.
+    source = inspect.getsource(run_step)
+    assert source.count("load_nuclide(") == 1
+    assert source.count("nuclide_of(administration, site)") >= 3
 
 
 def test_a_set_that_does_not_exist_is_refused(cycle: Cycle) -> None:
