@@ -19,14 +19,14 @@ PRINTED_GY = 5e-4
 
 
 def decisions_chapter(
-    cases: Sequence[Mapping[str, Any]], limits_for: Callable[[Mapping[str, Any]], ProtocolLimits]
+    load_cases: Callable[[], Sequence[Mapping[str, Any]]], limits_for: Callable[[Mapping[str, Any]], ProtocolLimits]
 ) -> Chapter:
     """Return the chapter of the worked decisions.
 
     Parameters
     ----------
-    cases : sequence of mapping
-        Each with id, description, patient, config, expected and also_expected.
+    load_cases : callable
+        Cases, each with id, description, patient, config, expected and also_expected.
     limits_for : callable
         Protocol limits with a case's overrides.
     """
@@ -35,7 +35,7 @@ def decisions_chapter(
         "Decisions",
         "Each worked case is decided again; the number counts what differs from the worked answer: outcome, reasons, "
         "activity, advisories, options, cumulative and projected doses.",
-        lambda _bench: tuple(_of_case(case, limits_for) for case in cases),
+        lambda _bench: tuple(_of_case(case, limits_for) for case in load_cases()),
     )
 
 

@@ -37,6 +37,7 @@ from pipeline.report.validation_page import write_validation_page
 from pipeline.rules.commissioning import decisions_chapter
 from pipeline.settings import load_protocol_limits
 from pipeline.steps.compute import backend_or_refuse
+from pipeline.steps.fit_outputs import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     decay_arithmetic.CHAPTER,
     kinetics_values.CHAPTER,
     recovery_values.CHAPTER,
-    decisions_chapter(load_decision_cases(), load_protocol_limits),
+    decisions_chapter(load_decision_cases, load_protocol_limits),
 )
 
 
@@ -169,11 +170,16 @@ def validate_product(
     Raises
     ------
     RefusalError
-        ``BACKEND_UNAVAILABLE``.
+        ``BACKEND_UNAVAILABLE``; ``OUTPUT_UNWRITABLE``, for the folder before anything is run.
     """
+    written(out, lambda: out.mkdir(parents=True, exist_ok=True))
     document = validation_document(make_bench(backend_or_refuse(backend_name)), CHAPTERS, announce)
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
-    (out / JSON_NAME).write_text(text + "\n", encoding="utf-8")
-    write_validation_page(out / PDF_NAME, document)
+    json_path, pdf_path = out / JSON_NAME, out / PDF_NAME
+    written(json_path, lambda: _write_json(json_path, document))
+    written(pdf_path, lambda: write_validation_page(pdf_path, document))
     return document
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

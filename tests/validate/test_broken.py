@@ -122,7 +122,7 @@ def test_a_wrong_decision_fails_its_row_and_says_in_what(bench: Bench) -> None:
     cases = copy.deepcopy(load_decision_cases()[:3])
     cases[1]["expected"]["outcome"] = "STOP"
     cases[2]["also_expected"]["cum_kidney"] = 99.0
-    rows = decisions_chapter(cases, load_protocol_limits).rows(bench)
+    rows = decisions_chapter(lambda: cases, load_protocol_limits).rows(bench)
     assert [row.verdict for row in rows] == ["pass", "fail", "fail"]
     assert rows[1].reason == "differs in outcome"
     assert rows[2].reason == "differs in cumulative kidney dose"

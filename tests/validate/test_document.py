@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from kernels.backend import Backend
 from pipeline.cli import app
+from pipeline.errors import RefusalError
 from pipeline.files.commissioning_data import load_golden_tables
 from pipeline.physics.commissioning import convolution, decay_data, parity
 from pipeline.report.validation_page import write_validation_page
@@ -123,6 +124,12 @@ def test_command_ends_with_1_where_a_row_fails(tmp_path: Path, monkeypatch: pyte
     assert result.exit_code == 1
     assert "fail" in result.output
     assert json.loads((tmp_path / "validation.json").read_text(encoding="utf-8"))["verdict"] == "fail"
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(RefusalError, match="OUTPUT_UNWRITABLE"):
+        step.validate_product(tmp_path / "file", "cpu")
 
 
 def test_scenes_are_the_same_on_every_machine() -> None:
