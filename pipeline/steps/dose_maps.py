@@ -152,7 +152,9 @@ def _labels_on(path: Path | None, density: DensityMap) -> NDArray[np.integer] | 
     )
     labels: NDArray[np.integer] = values.astype(np.int32)
     tissue = np.asarray(density.density_g_per_cm3) >= BODY_DENSITY_G_PER_CM3
-    empty = sorted({int(v) for v in np.unique(labels)} - {int(v) for v in np.unique(labels[tissue])} - {0})
+    voxels = np.bincount(labels.ravel())
+    in_tissue = np.bincount(labels[tissue], minlength=voxels.size)
+    empty = [int(label) for label in np.flatnonzero((voxels > 0) & (in_tissue == 0)) if label > 0]
     require(
         not empty,
         "REGION_EMPTY",
