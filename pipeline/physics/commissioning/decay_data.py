@@ -36,7 +36,6 @@ def _of_set(nuclide: Radionuclide, entry: Mapping[str, Any], table: Mapping[str,
     evaluated = nuclide.decay_data == "DDEP"
     source = table["source_ddep"] if evaluated else table["source"]
     energy_reason = "the evaluation's own rounding of X rays and Auger electrons" if evaluated else "printed digits"
-    tolerance_kev = 0.1 if evaluated else 0.05
     half_life_h = nuclide.half_life_s / SECONDS_PER_HOUR
     return [
         compared(
@@ -45,11 +44,11 @@ def _of_set(nuclide: Radionuclide, entry: Mapping[str, Any], table: Mapping[str,
         ),
         compared(
             f"{name}: electrons", nuclide.electron_mev * KEV_PER_MEV, entry["electron_kev"], "keV/decay", source,
-            tolerance=tolerance_kev, reason=energy_reason, comparison="absolute",
+            tolerance=entry["tolerance_kev"]["electrons"], reason=energy_reason, comparison="absolute",
         ),
         compared(
             f"{name}: photons", nuclide.photon_mev * KEV_PER_MEV, entry["photon_kev"], "keV/decay", source,
-            tolerance=tolerance_kev, reason=energy_reason, comparison="absolute",
+            tolerance=entry["tolerance_kev"]["photons"], reason=energy_reason, comparison="absolute",
         ),
     ]  # fmt: skip
 
