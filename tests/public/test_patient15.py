@@ -36,6 +36,13 @@ def walked(benchmark, tmp_path_factory):
     return result, {row["region"]: row for row in rows}
 
 
+@pytest.fixture(scope="module")
+def automatic(benchmark, tmp_path_factory):
+    """Result and rows with automatic contours."""
+    result, rows = benchmark.found_and_true(Path(PUBLIC), tmp_path_factory.mktemp("automatic"), automatic=True)
+    return result, {row["region"]: row for row in rows}
+
+
 def test_volumes_are_theirs(walked):
     """Voxel counts of the phantom's own table, each of 0.06744 mL: within 1.5 % after resampling."""
     _, rows = walked
@@ -67,3 +74,25 @@ def test_what_it_cannot_know_is_open(walked):
     assert "MARROW_METHOD_UNAVAILABLE" in {flag["code"] for flag in result["flags"]}
     assert [region for region in result["regions"] if region["kind"] == "marrow"] == []
     assert result["decision"]["outcome"] == "REFER"
+
+
+def test_automatic_contours_tell_kidney_and_spleen_apart(automatic):
+    """They touch: volumes within 15 % (once +100 % for the kidney), doses within 10 % (once +17 and -71 %)."""
+    _, rows = automatic
+    for region in ("left kidney", "right kidney", "liver", "spleen"):
+        assert rows[region]["volume_ml"] == pytest.approx(rows[region]["true_volume_ml"], rel=0.15), region
+        assert abs(rows[region]["off"]) < 0.10, region
+    assert all(abs(row["dose_gy"] - row["true_dose_gy"]) < 2 * row["dose_sigma_gy"] for row in rows.values())
+
+
+def test_automatic_contours_find_the_tumours_outside_the_liver(automatic):
+    """All three (3 to 6 mL, ragged): activities within 10 %; contours too large, so doses low by up to 35 %."""
+    result, rows = automatic
+    lesions = [row for row in rows.values() if row["kind"] == "lesion"]
+    assert len(lesions) == 3
+    for row in lesions:
+        assert row["activity_mbq"] == pytest.approx(row["true_activity_mbq"], rel=0.10)
+        assert -0.35 < row["off"] < 0.10
+    unconfirmed = [flag for flag in result["flags"] if flag["code"] == "LESION_UNCONFIRMED"]
+    assert len(unconfirmed) == 3
+    assert [flag["code"] for flag in result["flags"] if flag["level"] == "BLOCK"] == []
