@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 MAX_SPACING_MM = 50.0
 # Where electrons end and their bremsstrahlung begins: it takes 4e-6 (Lu-177) to 4e-5 (Y-90) of their energy per mm.
 ELECTRON_END_PER_MM = 1e-3
+# The last electrons of a beta spectrum end a little further: Lu-177 at 1.9 mm, Y-90 at 12 mm.
+STEEP_BEYOND_RANGE = 1.3
+# L X rays of 8 to 14 keV are absorbed within some millimetres of water.
+PHOTONS_STEEP_TO_MM = 6.0
 # Voxel S values are kept in multiples of this extent, so that the next patient finds the kernel of this one.
 KEPT_EXTENT_STEP = 32
 
@@ -181,10 +185,10 @@ def voxel_s_values(point_kernel: PointKernel, spacing_mm: Triple, extent: Steps)
     )
     sides = np.asarray(spacing_mm, dtype=np.float64)
     mass_g = float(np.prod(sides)) / MM3_PER_ML * point_kernel.density_g_per_cm3
-    electrons, photons = (
-        octant_mev(point_kernel.edges_mm, shells, sides, extent) * (GY_G_PER_MEV / mass_g)
-        for shells in (point_kernel.electron_mev_per_shell, point_kernel.photon_mev_per_shell)
-    )
+    gy_per_mev, edges_mm = GY_G_PER_MEV / mass_g, point_kernel.edges_mm
+    steep_mm = STEEP_BEYOND_RANGE * electron_range_mm(point_kernel)
+    electrons = octant_mev(edges_mm, point_kernel.electron_mev_per_shell, sides, extent, steep_mm) * gy_per_mev
+    photons = octant_mev(edges_mm, point_kernel.photon_mev_per_shell, sides, extent, PHOTONS_STEEP_TO_MM) * gy_per_mev
     return DoseKernel(
         nuclide=point_kernel.nuclide,
         medium=point_kernel.medium,

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Steps = tuple[int, int, int]
 
-# Window between near and far part, in units of the largest voxel side.
-NEAR_ENDS = (2.0, 4.0)
-# Near part: distance between quadrature points in units of the smallest voxel side.
+# The near part fades out between two and four of the largest voxel sides, or later where the shells are steep
+# for longer (electrons in small voxels), from sixteen at the latest.
+NEAR_BEGINS, NEAR_BEGINS_AT_MOST, NEAR_FADES_OVER = 2.0, 16.0, 2.0
+# Near part: distance between quadrature points in units of the smallest voxel side; beyond four of the largest sides it
+# grows with the radius.
 NEAR_STEP = 0.1
-MIN_ROWS = 16
+# Near the source, where electrons fall by half within a tenth of a millimetre, shells are half as thick; directions are
+# never coarser than those of a shell of four voxels' radius.
+THIN_SHELLS_TO, MIN_ROWS = 4.0, 64
 # Far part: voxels nearer than this (in largest sides) are integrated cell by cell with Gauss points.
 CELL_REACH = 8
 GAUSS_POINTS = 4
@@ -36,14 +40,25 @@ PHOTONS_ONLY_FROM_MM = 30.0
 SMOOTHING_MM = 1.0
 
 
-def _window(radius_mm: Floats, longest_mm: float) -> Floats:
-    # 1 up to the first end, 0 from the second on, in between the C2 step of fifth order.
-    begin, end = (limit * longest_mm for limit in NEAR_ENDS)
-    t = np.clip((radius_mm - begin) / (end - begin), 0.0, 1.0)
-    return np.asarray(1.0 - t**3 * (10.0 - 15.0 * t + 6.0 * t**2))
+@dataclass(frozen=True)
+class _Window:
+    """Share of the near part at a radius: 1 up to ``begin_mm``, 0 from ``end_mm`` on, the fifth-order step between."""
+
+    begin_mm: float
+    end_mm: float
+
+    @classmethod
+    def of(cls, sides: Floats, steep_mm: float) -> _Window:
+        longest = float(sides.max())
+        begin = max(NEAR_BEGINS * longest, min(steep_mm, NEAR_BEGINS_AT_MOST * longest))
+        return cls(begin, begin + NEAR_FADES_OVER * longest)
+
+    def at(self, radius_mm: Floats) -> Floats:
+        t = np.clip((radius_mm - self.begin_mm) / (self.end_mm - self.begin_mm), 0.0, 1.0)
+        return np.asarray(1.0 - t**3 * (10.0 - 15.0 * t + 6.0 * t**2))
 
 
-def octant_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Steps) -> Floats:
+def octant_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Steps, steep_mm: float = 0.0) -> Floats:
     """Return the energy in each voxel of one octant.
 
     Parameters
@@ -56,6 +71,8 @@ def octant_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: S
         Voxel sides in mm.
     extent : tuple of int
         Largest step along each axis.
+    steep_mm : float
+        Radius up to which the shells fall steeply: the range of the electrons.
 
     Returns
     -------
@@ -64,24 +81,25 @@ def octant_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: S
     """
     energies = np.zeros([steps + 1 for steps in extent])
     if mev_per_shell.sum() > 0:
-        energies += _near_mev(edges_mm, mev_per_shell, sides, extent)
-        energies += _far_mev(edges_mm, mev_per_shell, sides, extent)
+        window = _Window.of(sides, steep_mm)
+        energies += _near_mev(edges_mm, mev_per_shell, sides, extent, window)
+        energies += _far_mev(edges_mm, mev_per_shell, sides, extent, window)
     return energies
 
 
 # --- near part -------------------------------------------------------------------------------------------------------
 
 
-def _near_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Steps) -> Floats:
+def _near_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Steps, window: _Window) -> Floats:
     """Integrate the windowed shells over radius and direction; shape ``extent + 1``."""
-    longest, shortest = float(sides.max()), float(sides.min())
+    shortest = float(sides.min())
     middle = 0.5 * (edges_mm[:-1] + edges_mm[1:])
-    windowed = mev_per_shell * _window(middle, longest)
+    windowed = mev_per_shell * window.at(middle)
     inner = edges_mm[1:] <= shortest
-    reach = int(np.ceil(NEAR_ENDS[1] * longest / shortest)) + 2
+    reach = int(np.ceil(window.end_mm / shortest)) + 2
     box = np.zeros((reach, reach, reach))
     box[:2, :2, :2] = _first_cell_mev(edges_mm, np.where(inner, windowed, 0.0), sides)
-    _add_shells(box, *_merged_shells(edges_mm, np.where(inner, 0.0, windowed), NEAR_STEP * shortest), sides)
+    _add_shells(box, *_merged_shells(edges_mm, np.where(inner, 0.0, windowed), shortest), sides)
     return _fitted(_shared_by_mirrors(box), extent)
 
 
@@ -124,10 +142,12 @@ def _first_cell_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats) -> F
     return product
 
 
-def _merged_shells(edges_mm: Floats, mev_per_shell: Floats, step_mm: float) -> tuple[Floats, Floats]:
-    """Return (radii, energies) of shells merged to about ``step_mm``; radii are the energy's mean."""
+def _merged_shells(edges_mm: Floats, mev_per_shell: Floats, shortest_mm: float) -> tuple[Floats, Floats]:
+    """Return (radii, energies) of merged shells; radii are the energy's mean."""
     middle = 0.5 * (edges_mm[:-1] + edges_mm[1:])
-    group = (middle / step_mm).astype(int)
+    thick = NEAR_STEP * shortest_mm
+    thin_to = THIN_SHELLS_TO * shortest_mm
+    group = np.where(middle < thin_to, middle / (0.5 * thick), (middle + thin_to) / thick).astype(int)
     energy = np.bincount(group, mev_per_shell)
     moment = np.bincount(group, mev_per_shell * middle)
     used = energy > 0
@@ -149,8 +169,9 @@ def _directions(rows: int) -> tuple[Floats, Floats]:
 def _add_shells(box: Floats, radii_mm: Floats, energies: Floats, sides: Floats) -> None:
     """Add shells' energies to the corners of the cells that their points fall in (trilinear weights)."""
     step = NEAR_STEP * float(sides.min())
+    finest_mm = (NEAR_BEGINS + NEAR_FADES_OVER) * float(sides.max())
     for radius, energy in zip(radii_mm, energies, strict=True):
-        vectors, share = _directions(max(MIN_ROWS, int(np.pi / 2 * radius / step)))
+        vectors, share = _directions(max(MIN_ROWS, int(np.pi / 2 * min(radius, finest_mm) / step)))
         points = vectors * (radius / sides[:, None])
         cell = points.astype(int)
         part = points - cell
@@ -164,9 +185,9 @@ def _add_shells(box: Floats, radii_mm: Floats, energies: Floats, sides: Floats) 
 # --- far part --------------------------------------------------------------------------------------------------------
 
 
-def _far_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Steps) -> Floats:
+def _far_mev(edges_mm: Floats, mev_per_shell: Floats, sides: Floats, extent: Steps, window: _Window) -> Floats:
     """Integrate the smooth far part: Gauss points in nearer cells, a moment-matched rule beyond; ``extent + 1``."""
-    radial = _RadialTable.of(edges_mm, mev_per_shell, float(sides.max()))
+    radial = _RadialTable.of(edges_mm, mev_per_shell, window)
     if not radial.mev_per_mm3.any():
         return np.zeros([steps + 1 for steps in extent])
     energies = _by_moments(radial, sides, extent)
@@ -190,16 +211,15 @@ class _RadialTable:
     mev_per_mm3: Floats
 
     @classmethod
-    def of(cls, edges_mm: Floats, mev_per_shell: Floats, longest_mm: float) -> _RadialTable:
+    def of(cls, edges_mm: Floats, mev_per_shell: Floats, window: _Window) -> _RadialTable:
         radius = np.arange(0.0, edges_mm[-1] + 2 * TABLE_STEP_MM, TABLE_STEP_MM)
         cumulated = np.interp(radius, edges_mm, np.concatenate([[0.0], np.cumsum(mev_per_shell)]))
         per_mm = np.gradient(cumulated, TABLE_STEP_MM)
-        begin = NEAR_ENDS[0] * longest_mm
-        far = radius >= begin
+        far = radius >= window.begin_mm
         # Only the far side is smoothed, so that the peak of the electrons does not leak into it.
         per_mm[far] = _smoothed(radius[far], per_mm[far])
         values = np.zeros_like(radius)
-        values[far] = per_mm[far] * (1.0 - _window(radius[far], longest_mm)) / (4 * np.pi * radius[far] ** 2)
+        values[far] = per_mm[far] * (1.0 - window.at(radius[far])) / (4 * np.pi * radius[far] ** 2)
         return cls(values)
 
     def at(self, squared_mm2: Floats) -> Floats:
