@@ -116,7 +116,11 @@ def _title(document: Mapping[str, Any]) -> Flowables:
 
 def _verdict_block(document: Mapping[str, Any]) -> Table:
     passed, counts = document["verdict"] == "pass", document["counts"]
-    words = "every judged row is within its tolerance" if passed else "at least one row is outside its tolerance"
+    words = (
+        "every judged row is within its tolerance"
+        if passed
+        else "at least one row is outside its tolerance, or an error is not the stated one"
+    )
     tally = (
         f"{counts['pass']} pass, {counts['fail']} fail, {counts['information']} for information, "
         f"{counts['not run']} not run, in {sum(c['seconds'] for c in document['chapters']):.0f} s"
@@ -151,7 +155,7 @@ def _failures(document: Mapping[str, Any]) -> Flowables:
     titles = {chapter["key"]: chapter["title"] for chapter in document["chapters"]}
     columns = [
         Column("Chapter", 34, number=False), Column("What", 76, number=False), Column("Difference", 24),
-        Column("Tolerance", 22), Column("Known", 24),
+        Column("Tolerance", 22), Column("Stated", 24),
     ]  # fmt: skip
     rows = [
         [
