@@ -209,3 +209,17 @@ def test_a_value_that_one_panel_of_the_day_lacks_is_missing() -> None:
 def test_a_cycle_given_on_the_decision_day_is_no_future_cycle() -> None:
     decision = decide(course(*last_given(DECISION_DAY)))
     assert found(decision) == {(19, "WAIT", "LABS_MISSING"), (23, "WAIT", "INTERVAL_TOO_SHORT")}
+
+
+@pytest.mark.parametrize(
+    ("units", "per_nl"),
+    [
+        ("10^9/L 10*9/L 10e9/L 1e9/L x10^9/L x10e9/L 10⁹/L G/L Gpt/L giga/L /nL 1/nL", 1.0),
+        ("10^3/uL 10*3/uL 10e3/uL 1e3/uL x10^3/uL 10³/uL k/uL thousand/uL 10^3/mm3", 1.0),
+        ("/uL 1/uL cells/uL /mm3 10^6/L", 1e-3),
+        ("/L", 1e-9),
+    ],
+)
+def test_every_spelling_of_a_unit_of_counts(units, per_nl) -> None:
+    for unit in units.split(" "):
+        assert counts_per_nl(1.0, unit) == pytest.approx(per_nl, rel=1e-15), unit

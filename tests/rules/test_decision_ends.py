@@ -298,3 +298,12 @@ def test_the_worst_level_comes_first_and_then_the_order_of_the_rows() -> None:
         ("WAIT", 19),
         ("WAIT", 23),
     ]
+
+
+def test_a_refer_of_a_late_row_stands_before_a_wait_of_an_early_one() -> None:
+    patient = course(given(3.5, second_check_failed=True), panels=())
+    assert [(r.level, r.row) for r in decide(patient).reasons] == [("REFER", 26), ("WAIT", 19)]
+    stopped = course(given(3.5, second_check_failed=True), recorded_response="PD", worst_haematological_grade=3)
+    assert [(r.level, r.row) for r in decide(stopped).reasons] == [("STOP", 13), ("REFER", 16), ("REFER", 26)]
+    dead = course(given(None), recorded_response="PD")
+    assert [(r.level, r.row) for r in decide(dead).reasons] == [("STOP", 13), ("REFER", 6)]
