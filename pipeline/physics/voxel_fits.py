@@ -97,7 +97,7 @@ def fit_voxels(
     found = [np.empty(voxels) for _ in range(6)]
 
     def work(part: slice) -> None:
-        values = activity_bq_per_ml[:, part].astype(np.float64)
+        values = activity_bq_per_ml[:, part].astype(np.float64, copy=False)
         fits = fit_mono_exponentials(values, times_h, low, high, low, weights=_weights(sigma_bq_per_ml, part))
         for line, fitted in zip(found, fits, strict=True):
             line[part] = fitted
@@ -149,7 +149,7 @@ def refitted_tia(
 
     def work(part: slice) -> None:
         random = np.random.default_rng([seed, part.start])
-        values = activity_bq_per_ml[:, part].astype(np.float64)
+        values = activity_bq_per_ml[:, part].astype(np.float64, copy=False)
         sigma = np.broadcast_to(
             sigma_bq_per_ml[:, part] if sigma_bq_per_ml.shape[1] > 1 else sigma_bq_per_ml, values.shape
         )
@@ -179,7 +179,7 @@ def _bounds_per_h(nuclide: Radionuclide) -> tuple[float, float]:
 
 def _weights(sigma: NDArray[np.floating], part: slice) -> NDArray[np.float64]:
     chosen = sigma if sigma.shape[1] == 1 else sigma[:, part]
-    inverse = 1.0 / chosen.astype(np.float64)
+    inverse = 1.0 / chosen.astype(np.float64, copy=False)
     inverse *= inverse
     return inverse
 
