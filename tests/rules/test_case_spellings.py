@@ -196,6 +196,12 @@ def test_megabecquerel_are_a_thousandth() -> None:
         assert read(case(cycles=[cycle])).cycles[0].activity_gbq == pytest.approx(7.4, rel=1e-15)
 
 
+@pytest.mark.parametrize(("value", "unit"), [(7.4, "GBq"), (7400, "MBq"), (7.4e9, "Bq")])
+def test_units_of_an_activity(value: float, unit: str) -> None:
+    cycle = {"date": "2026-03-02", "activity": value, "activity_unit": unit}
+    assert read(case(cycles=[cycle])).cycles[0].activity_gbq == pytest.approx(7.4, rel=1e-15)
+
+
 def test_an_activity_that_is_absent_is_not_a_number() -> None:
     assert math.isnan(read(case(cycles=[{"date": "2026-03-02"}])).cycles[0].activity_gbq)
 

@@ -139,6 +139,8 @@ def test_row_09_nothing_is_projected_once_the_limit_is_reached(kidney_gy, projec
         ({"kidney_sigma_correlated_gy": -0.1}, 0.0),
         ({"kidney_sigma_independent_gy": math.inf}, 0.0),
         ({"activity_gbq": math.nan}, 0.0),
+        ({"kidney_gy": math.nan}, 0.0),
+        ({"kidney_gy": -1.0}, 0.0),
     ],
 )
 def test_a_dose_counts_once_it_is_signed_and_all_its_numbers_are_numbers(fields, total_gy) -> None:
@@ -156,6 +158,15 @@ def test_reduced_activity_fits_up_to_the_tolerance(kidney_gy, fits) -> None:
     # D + 0.7 D = 23 Gy + 1e-6 Gy at D = 13.529 Gy + 0.59e-6 Gy.
     options = decide(course(given(kidney_gy))).options
     assert ("REDUCED_ACTIVITY_WOULD_FIT(not in seed)" in options) is fits
+
+
+def test_a_dose_at_the_limit_to_the_last_bit() -> None:
+    # Numbers that binary holds exactly: tolerance 1/128 Gy.
+    exact = {"dose_tolerance_gy": 1.0 / 128.0, "kidney_limit_gy": 24.0 - 1.0 / 128.0, "reduced_factor": 0.5}
+    assert codes(course(given(24.0 - 2.0 / 128.0)), **exact) == {"KIDNEY_DOSE_REACHED"}
+    assert codes(course(given(12.0)), **exact) == set()  # projected 24 Gy: the limit and the tolerance
+    reduced = decide(course(given(16.0)), **exact)  # 16 Gy and half of it
+    assert "REDUCED_ACTIVITY_WOULD_FIT(not in seed)" in reduced.options
 
 
 def test_row_13_progression_on_the_day_counts_and_so_does_the_first_day_of_the_phase() -> None:

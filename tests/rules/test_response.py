@@ -53,6 +53,10 @@ def test_complete_response_of_nodes_alone_keeps_their_real_short_axes() -> None:
     assert target_response((TargetLesion(TOO_SMALL_TENTHS), *lesions(9.9, nodes=True)), 400, 300) == "PR"
 
 
+def test_too_small_to_measure_is_5_mm() -> None:
+    assert tenths_of_mm(5.0) == TOO_SMALL_TENTHS  # RECIST 1.1, default of lesions present but too small
+
+
 def test_a_missing_measurement_is_not_evaluable_unless_the_rest_proves_progression() -> None:
     assert target_response(lesions(10.0, None), 400, 200) == "NE"
     assert target_response(lesions(25.0, None), 400, 200) == "PD"
