@@ -27,7 +27,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -203,8 +203,8 @@ def _difference(before: str, after: str) -> tuple[int, str, str]:
     return line + 1, old[line].strip(), new[line].strip()
 
 
-def mutants_of_modules(paths: Sequence[str], arguments: Sequence[str]) -> Iterator[Mutant]:
-    """Change modules and properties and run the tests on each."""
+def mutants_of_modules(paths: Sequence[str], arguments: Sequence[str], killed: Container[Mutant]) -> Iterator[Mutant]:
+    """Change modules and properties and run the tests on each, but on those that are known to be killed."""
     for name in HEAVY:
         importlib.import_module(name)
     for path in paths:
@@ -212,20 +212,25 @@ def mutants_of_modules(paths: Sequence[str], arguments: Sequence[str]) -> Iterat
         if _is_killed(path, (ROOT / path).read_text(encoding="utf-8"), tests):
             sys.exit(f"the tests of {path} fail without a change: {' '.join(tests)}")
         for line, before, after, source in changes_of_module(path):
-            killed = _is_killed(path, source, tests)
-            print("." if killed else "s", end="", flush=True)
-            yield Mutant(path, f"{path}:{line}", before, after, killed)
+            mutant = Mutant(path, f"{path}:{line}", before, after, killed=True)
+            if mutant not in killed and not _is_killed(path, source, tests):
+                mutant = replace(mutant, killed=False)
+            print("." if mutant.killed else "s", end="", flush=True)
+            yield mutant
     print()
 
 
-def keep(mutants: Sequence[Mutant], *, replacing: Sequence[str]) -> list[Mutant]:
-    """File the mutants of some modules beside those of the others, and return all."""
+def known_mutants_of_modules() -> list[Mutant]:
+    """Read what earlier runs filed."""
     filed = ROOT / "mutants" / "modules.json"
-    known = [Mutant(**one) for one in json.loads(filed.read_text(encoding="utf-8"))] if filed.exists() else []
-    found = [one for one in known if one.module not in replacing] + list(mutants)
-    filed.parent.mkdir(exist_ok=True)
-    filed.write_text(json.dumps([asdict(one) for one in found], indent=1), encoding="utf-8")
-    return found
+    return [Mutant(**one) for one in json.loads(filed.read_text(encoding="utf-8"))] if filed.exists() else []
+
+
+def file_mutants_of_modules(mutants: Sequence[Mutant]) -> None:
+    """File the mutants, for the next run with ``--keep`` and for the report."""
+    (ROOT / "mutants").mkdir(exist_ok=True)
+    document = json.dumps([asdict(one) for one in mutants], indent=1)
+    (ROOT / "mutants" / "modules.json").write_text(document, encoding="utf-8")
 
 
 # --- report
@@ -274,10 +279,13 @@ def main() -> int:
     if options.step in {"all", "functions"}:
         forget_survivors(paths)
         run_mutmut(options.jobs, paths, part=options.only != "*")
-    of_modules = options.step in {"all", "modules"}
-    changed = list(mutants_of_modules(paths, tool["pytest_add_cli_args"])) if of_modules else []
-    of_others = [one for one in keep(changed, replacing=paths if of_modules else []) if one.module in paths]
-    mutants = [*mutants_of_functions(paths), *of_others]
+    known = known_mutants_of_modules()
+    if options.step in {"all", "modules"}:
+        killed = {one for one in known if one.killed and options.keep}
+        changed = list(mutants_of_modules(paths, tool["pytest_add_cli_args"], killed))
+        known = [one for one in known if one.module not in paths] + changed
+        file_mutants_of_modules(known)
+    mutants = [*mutants_of_functions(paths), *(one for one in known if one.module in paths)]
     report(mutants)
     return 0 if _percent([m for m in mutants if not m.is_wording]) >= NEEDED_PERCENT else 1
 
