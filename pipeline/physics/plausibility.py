@@ -68,7 +68,7 @@ BLOOD_VOLUME_ML: Final = 5000.0
 BLOOD_SHARE_POSSIBLE: Final = (5e-4, 2.0)
 LESION_WITH_DOSE_ML: Final = 8.0
 # Below: more than half of what the region holds was measured elsewhere. Above: a region like its surroundings measures
-# 1 at any blur; at 1.2 a sixth of what it measures comes from hotter neighbours, whose correction then carries its dose.
+# 1 at any blur; at 1.2 a sixth of what it measures comes from hotter neighbours, whose correction carries its dose.
 RECOVERY_TOO_LOW: Final = 0.5
 RECOVERY_TOO_HIGH: Final = 1.2
 TREND_RISE: Final = 1.5
