@@ -32,6 +32,8 @@ class UncertaintyBudget:
     calibration, recovery, volume, fit, s_value : float
         Relative, one sigma. Calibration, recovery curve and S value are the same in every cycle; volume and fit are
         made anew in each.
+    fit_shared : float
+        Part of ``fit`` that comes from a half-life reused over cycles (:mod:`pipeline.physics.reused_half_life`).
     """
 
     dose_gy: float
@@ -40,6 +42,7 @@ class UncertaintyBudget:
     volume: float
     fit: float
     s_value: float
+    fit_shared: float = 0.0
 
     @property
     def relative(self) -> float:
@@ -53,13 +56,13 @@ class UncertaintyBudget:
 
     @property
     def correlated_gy(self) -> float:
-        """Part that is shared by all cycles: calibration, recovery curve, S value."""
-        return self.dose_gy * math.hypot(self.calibration, self.recovery, self.s_value)
+        """Part that is shared by all cycles: calibration, recovery curve, S value, a reused half-life."""
+        return self.dose_gy * math.hypot(self.calibration, self.recovery, self.s_value, self.fit_shared)
 
     @property
     def independent_gy(self) -> float:
         """Part that is made anew in each cycle: contour and fit."""
-        return self.dose_gy * math.hypot(self.volume, self.fit)
+        return self.dose_gy * math.hypot(self.volume, math.sqrt(max(self.fit**2 - self.fit_shared**2, 0.0)))
 
 
 def diameter_mm(volume_ml: float) -> float:
@@ -155,6 +158,7 @@ def dose_sigma(
     calibration_relative_sigma: float,
     fit_relative_sigma: float,
     s_relative_sigma: float = 0.0,
+    fit_shared_relative_sigma: float = 0.0,
     kappa: float = 1.0,
 ) -> UncertaintyBudget:
     """Return the uncertainty budget of a region's absorbed dose.
@@ -176,6 +180,8 @@ def dose_sigma(
         u(TIA)/TIA, random part.
     s_relative_sigma : float
         Of the dose kernel; 0 where its error is not known to the caller.
+    fit_shared_relative_sigma : float
+        Part of ``fit_relative_sigma`` that other cycles share.
     kappa : float
 
     Returns
@@ -204,14 +210,15 @@ def dose_sigma(
         volume=abs(slope) * volume_relative_sigma(volume_ml, contour_spacing_mm, contour_fwhm_mm),
         fit=fit_relative_sigma,
         s_value=s_relative_sigma,
+        fit_shared=fit_shared_relative_sigma,
     )
 
 
 def cumulative_sigma_gy(budgets: Iterable[UncertaintyBudget]) -> float:
     """Return the sigma of a dose summed over cycles.
 
-    Calibration, recovery curve and S value are fully correlated between cycles and add linearly, each by itself;
-    contour and fit are independent and add in quadrature.
+    Calibration, recovery curve, S value and a reused half-life are fully correlated between cycles and add linearly,
+    each by itself; contour and fit are independent and add in quadrature.
 
     Parameters
     ----------
@@ -223,7 +230,6 @@ def cumulative_sigma_gy(budgets: Iterable[UncertaintyBudget]) -> float:
     float
     """
     cycles = list(budgets)
-    shared = [
-        sum(getattr(cycle, part) * cycle.dose_gy for cycle in cycles) for part in ("calibration", "recovery", "s_value")
-    ]
+    parts = ("calibration", "recovery", "s_value", "fit_shared")
+    shared = [sum(getattr(cycle, part) * cycle.dose_gy for cycle in cycles) for part in parts]
     return math.hypot(*shared, *(cycle.independent_gy for cycle in cycles))

@@ -79,6 +79,9 @@ class ReusedHalfLife:
     bounds : RateBounds
     filed : {"median", "mean"}
         What the filed TIA is: that at the half-life itself, or the mean over its distribution.
+    shared_fraction : float
+        Part of the half-life's variance that all cycles reusing it share
+        (:func:`pipeline.physics.reused_half_life.shared_fraction`).
     """
 
     time_s: float
@@ -88,6 +91,7 @@ class ReusedHalfLife:
     rule: AreaRule
     bounds: RateBounds
     filed: Literal["median", "mean"] = "median"
+    shared_fraction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,7 @@ def simulate_region(parts: RegionParts, shared: SharedDraws) -> RegionDraws:
         "calibration": 1.0 + parts.calibration_sigma * shared.calibration,
         "recovery": _recovery_factor(parts, shared.recovery),
         "volume": volume_factor(parts, volume),
-        "fit": fit_factor(parts.fit, shared.count, own),
+        "fit": fit_factor(parts.fit, shared.count, own, _patient_deviation(parts, shared)),
         "s_value": 1.0 + parts.s_value_sigma * shared.s_value,
     }
     dose = parts.dose_gy * np.prod(list(factors.values()), axis=0)
@@ -309,7 +313,17 @@ def _sphere_recoveries(volume_ml: float, widths_mm: Vector) -> Vector:
     return sphere_recovery(volume_ml * (reference_mm / widths_mm) ** 3, reference_mm)
 
 
-def fit_factor(fit: Refit | ReusedHalfLife | AsFiled, draws: int, own: np.random.Generator) -> Vector:
+def _patient_deviation(parts: RegionParts, shared: SharedDraws) -> Vector | None:
+    """Return the error that cycles and sides reusing a half-life have in common; None where none is reused."""
+    if not isinstance(parts.fit, ReusedHalfLife):
+        return None
+    organ = parts.key.removesuffix("_left").removesuffix("_right")
+    return own_generator(shared, f"half-life of {organ}", 0).standard_normal(shared.count)
+
+
+def fit_factor(
+    fit: Refit | ReusedHalfLife | AsFiled, draws: int, own: np.random.Generator, common: Vector | None = None
+) -> Vector:
     """Return TIA over filed TIA when the points' noise is drawn.
 
     Parameters
@@ -317,6 +331,8 @@ def fit_factor(fit: Refit | ReusedHalfLife | AsFiled, draws: int, own: np.random
     fit : Refit, ReusedHalfLife or AsFiled
     draws : int
     own : numpy.random.Generator
+    common : ndarray, shape (draws,), optional
+        Standard normal numbers that all cycles reusing the half-life share.
 
     Returns
     -------
@@ -325,7 +341,7 @@ def fit_factor(fit: Refit | ReusedHalfLife | AsFiled, draws: int, own: np.random
     if isinstance(fit, AsFiled):
         return np.asarray(1.0 + fit.relative_sigma * own.standard_normal(draws))
     if isinstance(fit, ReusedHalfLife):
-        return _reused(fit, draws, own)
+        return _reused(fit, draws, own, common)
     time, scale_s = np.asarray(fit.time_s), fit.time_s[-1]
     noise = 1.0 + fit.relative_error * own.standard_normal((time.size, draws))
     found = fit_mono_exponentials(
@@ -340,10 +356,13 @@ def fit_factor(fit: Refit | ReusedHalfLife | AsFiled, draws: int, own: np.random
     return np.asarray(area / fit.rule.per_amplitude(np.array([fit.rate_per_s]))[0])
 
 
-def _reused(fit: ReusedHalfLife, draws: int, own: np.random.Generator) -> Vector:
+def _reused(fit: ReusedHalfLife, draws: int, own: np.random.Generator, common: Vector | None) -> Vector:
     # Madsen et al., Med Phys 2018;45:2318: A(t) exp(k t)/k, here with the half-life drawn instead of its derivative.
-    places, point = own.random(draws), own.standard_normal(draws)
-    area = _area_at(fit, places)
+    deviation, point = own.standard_normal((2, draws))
+    if common is not None:
+        share = fit.shared_fraction
+        deviation = math.sqrt(share) * common + math.sqrt(1.0 - share) * deviation
+    area = _area_at(fit, ndtr(deviation))
     if fit.filed == "mean":
         filed = float(_area_at(fit, (np.arange(SLICES) + 0.5) / SLICES).mean())
     else:

@@ -12,6 +12,7 @@ from pipeline.domain.regions import code_of
 from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.physics.dvh import cumulative_dvh
 from pipeline.physics.region_dose import region_statistics
+from pipeline.physics.reused_half_life import shared_fit_relative_sigma
 from pipeline.physics.uncertainty import (
     UncertaintyBudget,
     count_slope,
@@ -154,6 +155,7 @@ def budget_of(given: RegionResultInput, volume_ml: float) -> UncertaintyBudget:
         calibration_relative_sigma=given.camera.calibration_relative_sigma,
         fit_relative_sigma=estimate.tia_sigma_bq_s / estimate.tia_bq_s if estimate.tia_bq_s > 0 else 0.0,
         s_relative_sigma=S_VALUE_RELATIVE_SIGMA,
+        fit_shared_relative_sigma=shared_fit_relative_sigma(estimate),
     )
 
 
@@ -172,8 +174,9 @@ def activity_relative_sigma(given: RegionResultInput, volume_ml: float, budget: 
 
 
 def budget_document(budget: UncertaintyBudget) -> Document:
-    """Return the budget as JSON."""
-    return {
+    """Return the budget as JSON; ``fit_shared`` only where a half-life was reused."""
+    reused = {"fit_shared": budget.fit_shared} if budget.fit_shared > 0.0 else {}
+    return reused | {
         "calibration": budget.calibration,
         "recovery": budget.recovery,
         "volume": budget.volume,
@@ -268,7 +271,8 @@ def remainder_document(
 def _remainder_budget(kinetics: RegionKinetics, mean_gy: float, calibration: float) -> UncertaintyBudget:
     estimate = kinetics.estimate
     fit = estimate.tia_sigma_bq_s / estimate.tia_bq_s if estimate.tia_bq_s > 0 else 0.0
-    return UncertaintyBudget(mean_gy, calibration, 0.0, 0.0, fit, S_VALUE_RELATIVE_SIGMA)
+    shared = shared_fit_relative_sigma(estimate)
+    return UncertaintyBudget(mean_gy, calibration, 0.0, 0.0, fit, S_VALUE_RELATIVE_SIGMA, fit_shared=shared)
 
 
 def _own_dose_rates(kinetics: RegionKinetics, mean_gy: float) -> list[float] | None:
