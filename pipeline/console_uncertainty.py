@@ -36,7 +36,8 @@ def show_uncertainty(document: Document) -> None:
     console.print(_table([(f"{row['cycle']} {row['region'].replace('_', ' ')}", row) for row in document["regions"]]))
     for organ, found in document["cumulative"].items():
         rows = [(f"{organ} {row['sum']}", row) for row in found["sums"]]
-        console.print(f"[bold]{organ}[/] over {found['cycles']} cycles, limit {found['limit_gy']:g} Gy")
+        cycles = "1 cycle" if found["cycles"] == 1 else f"{found['cycles']} cycles"
+        console.print(f"[bold]{organ}[/] over {cycles}, limit {found['limit_gy']:g} Gy")
         console.print(_table(rows, limits=True))
     for item in document["not_simulated"]:
         console.print(f"[dim]cycle {item['cycle']}, {item['region']}: not simulated, {escape(item['why'])}[/]")
