@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipeline.steps.single_scan_cycle import history_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +38,8 @@ def walk(request: Document, records: str, out: str, execute: Execute, announce: 
     request : dict
         From :func:`pipeline.steps.request.request_document`.
     records, out : str
-        Record database and output folder; no part of what a step's result depends on.
+        Record database and output folder; no part of what a step's result depends on, but that a cycle of one scan
+        takes the half-lives of the patient's last full cycle.
     execute : Execute
         Runs a step; this is where an engine caches, retries and records.
     announce : callable
@@ -52,6 +55,9 @@ def walk(request: Document, records: str, out: str, execute: Execute, announce: 
     count = len(study["time_points"])
     total = number_of_steps(count)
 
+    # One scan carries no half-life: that of the patient's earlier cycle is read now, and is part of what is computed.
+    history = {"history": history_of(records, study["administration"])} if count == 1 else {}
+
     def run(step: str, payload: Document) -> Document:
         announce(step, total)
         return execute(step, request | payload)
@@ -59,8 +65,8 @@ def walk(request: Document, records: str, out: str, execute: Execute, announce: 
     activities = [run("quantify", {"study": study, "index": i}) for i in range(count)]
     aligned = [run("register", {"study": study, "index": i, "activity": activities[i]}) for i in range(count)]
     segmented = run("segment", {"study": study, "aligned": aligned})
-    integrated = run("integrate", {"study": study, "aligned": aligned, "segmented": segmented})
-    sources = {"study": study, "activities": activities, "segmented": segmented, "integrated": integrated}
+    integrated = run("integrate", {"study": study, "aligned": aligned, "segmented": segmented} | history)
+    sources = history | {"study": study, "activities": activities, "segmented": segmented, "integrated": integrated}
     dosed = run("dose", sources)
     parts = sources | {"aligned": aligned, "dosed": dosed}
     filed = run("file", parts | {"records": records, "out": out})

@@ -141,5 +141,9 @@ def provenance(payload: Document, settings_hash: str, created_at: str) -> Docume
 
 
 def idempotency_key(payload: Document) -> str:
-    """Return the key under which the same inputs, settings, engine and code file once (the backend is no part)."""
-    return content_hash({name: payload[name] for name in ("fingerprint", "code_version", "engine")})
+    """Return the key under which the same inputs, settings, engine and code file once (the backend is no part).
+
+    What a cycle of one scan took from the record is an input too.
+    """
+    names = ("fingerprint", "code_version", "engine", *(("history",) if "history" in payload else ()))
+    return content_hash({name: payload[name] for name in names})

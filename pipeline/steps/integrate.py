@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,19 +16,21 @@ from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
+from pipeline.physics.single_scan import fit_single_scan
 from pipeline.physics.voxel_kinetics import tia_map
 from pipeline.steps.gates import require_measured, sharpness_flags
 from pipeline.steps.voxel_maps import map_flags
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
+    from pipeline.physics.single_scan import HalfLifePrior
     from pipeline.physics.voxel_kinetics import VoxelKinetics
     from pipeline.settings import SiteProfile
     from pipeline.steps.delineate import Delineation
@@ -84,6 +87,7 @@ def integrate(
     site: SiteProfile,
     nuclide: Radionuclide,
     covered: NDArray[np.bool_] | None = None,
+    half_lives: Mapping[str, HalfLifePrior] | None = None,
 ) -> Integration:
     """Fit every region's curve and every voxel's.
 
@@ -97,11 +101,14 @@ def integrate(
         One per time point: each image is corrected with the recovery curve of the camera that made it.
     covered : ndarray of bool, optional
         Voxels that every time point saw; elsewhere a resampled map holds 0, which no voxel's curve may be fitted to.
+    half_lives : mapping of str to HalfLifePrior, optional
+        By region key, for a cycle of one scan; a region without one is left out.
     """
     unseen = require_measured(activities, delineation.fraction, delineation.segmentation)
     measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
     recovered, fwhm_mm = _recovered(measured, delineation, activities[0].grid.spacing_mm, cameras)
-    regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide)
+    regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide, half_lives or {})
+    single = len(activities) == 1
     voxels = tia_map(
         activities,
         [timing.middle_delay_s for timing in timings],
@@ -111,12 +118,56 @@ def integrate(
         relative_error=site.relative_error_without_sigma,
         head_rule=site.head_rule,
         tail_rule=site.tail_rule,
+        prior_half_life_s=_rest_of(regions).effective_half_life_s if single else None,
     )
+    voxels = _with_region_half_lives(voxels, regions, timings[0], delineation, nuclide) if single else voxels
     sharp = sharpness_flags(
         activities[0], delineation.fraction, delineation.segmentation, fwhm_mm, voxel_averages=VOXEL_AVERAGES
     )
-    differing = _map_flags(voxels, regions, measured, timings, delineation, site, nuclide)
+    # With one scan the map has the regions' own half-lives: there is nothing to compare.
+    differing = () if single else _map_flags(voxels, regions, measured, timings, delineation, site, nuclide)
     return Integration(regions, voxels.tia, fwhm_mm, (*flags, *unseen, *sharp, *differing), voxels)
+
+
+def _rest_of(regions: Sequence[RegionKinetics]) -> TiaEstimate:
+    found = [kinetics.estimate for kinetics in regions if kinetics.region.name == REMAINDER]
+    if not found:
+        raise RefusalError(
+            "SINGLE_POINT_WITHOUT_PRIOR",
+            found="one scan, and no half-life of the rest of the body from an earlier cycle",
+            needed="a full cycle on record whose remainder could be fitted",
+            do="add a time point",
+            where=REMAINDER,
+        )
+    return found[0]
+
+
+def _with_region_half_lives(
+    voxels: VoxelKinetics,
+    regions: Sequence[RegionKinetics],
+    timing: TimePointTiming,
+    delineation: Delineation,
+    nuclide: Radionuclide,
+) -> VoxelKinetics:
+    """Return the map of one scan with each region's own TIA per activity in place of the rest's, by its part."""
+    factor = middle_factor(nuclide, timing.acquisition_duration_s)
+    rows = {region.label: row for row, region in enumerate(delineation.segmentation.regions)}
+    seconds = {k.region.label: k.estimate.tia_bq_s / (float(k.activity_bq[0]) * factor) for k in regions}
+    rest = next(k for k in regions if k.region.name == REMAINDER)
+    # What the map has: the rest's half-life itself, without its spread.
+    rate = rest.estimate.parameters["rate_per_s"]
+    amplitude = rest.estimate.parameters["amplitude_bq"]
+    mapped_s = rest.estimate.tia_bq_s / (amplitude * math.exp(-rate * timing.middle_delay_s))
+    rest_gain = seconds[rest.region.label] / mapped_s
+    gain = np.full_like(voxels.tia.tia_bq_s_per_ml, rest_gain)
+    half_life = np.array(voxels.effective_half_life_s)
+    for k in (k for k in regions if k.region.label in rows):
+        part = delineation.fraction[rows[k.region.label]]
+        gain += part * np.float32(seconds[k.region.label] / mapped_s - rest_gain)
+        own_s = k.estimate.effective_half_life_s - rest.estimate.effective_half_life_s
+        half_life += np.where(half_life > 0.0, part, 0.0) * np.float32(own_s)
+    tia = TiaMap(voxels.tia.grid, voxels.tia.tia_bq_s_per_ml * gain)
+    return replace(voxels, tia=tia, effective_half_life_s=half_life)
 
 
 def _map_flags(
@@ -169,6 +220,7 @@ def _fit_regions(
     delineation: Delineation,
     site: SiteProfile,
     nuclide: Radionuclide,
+    half_lives: Mapping[str, HalfLifePrior],
 ) -> tuple[tuple[RegionKinetics, ...], tuple[Flag, ...]]:
     everything = np.column_stack([recovered.activity_bq, recovered.remainder_bq])
     coefficient = np.append(recovered.recovery_coefficient[0], 1.0)
@@ -176,7 +228,7 @@ def _fit_regions(
     fitted, flags = [], []
     for i, region in enumerate((*delineation.segmentation.regions, rest)):
         try:
-            estimate = _fit_one(everything[:, i], timings, site, nuclide)
+            estimate = _fit_one(everything[:, i], timings, site, nuclide, half_lives.get(region.key))
         except RefusalError as refusal:
             if region.name in INDISPENSABLE:
                 raise
@@ -202,11 +254,22 @@ def _fit_one(
     timings: Sequence[TimePointTiming],
     site: SiteProfile,
     nuclide: Radionuclide,
+    prior: HalfLifePrior | None = None,
 ) -> TiaEstimate:
     times = np.array([timing.middle_delay_s for timing in timings])
     factors = np.array([middle_factor(nuclide, timing.acquisition_duration_s) for timing in timings])
+    curve = TimeActivityCurve(times, activity_bq * factors, None)
+    if times.size == 1 and prior is not None:
+        return fit_single_scan(
+            curve,
+            nuclide,
+            prior,
+            head_rule=site.head_rule,
+            tail_rule=site.tail_rule,
+            relative_error=site.relative_error_without_sigma,
+        )
     return fit_curve(
-        TimeActivityCurve(times, activity_bq * factors, None),
+        curve,
         nuclide,
         model="mono",
         head_rule=site.head_rule,

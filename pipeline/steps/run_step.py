@@ -36,6 +36,7 @@ from pipeline.steps.kinetics_documents import estimate_document, estimate_from
 from pipeline.steps.outputs import require_own_folder
 from pipeline.steps.quantify import quantification_steps, quantify, stored_sums, total_activity_bq
 from pipeline.steps.request import require_unchanged
+from pipeline.steps.single_scan_cycle import half_lives_of
 from pipeline.steps.voxel_maps import maps_document, method_document
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from pipeline.domain.study import StudyTimePoint
     from pipeline.domain.therapy import Administration, CameraProfile
     from pipeline.imaging.register import Registration
+    from pipeline.physics.single_scan import HalfLifePrior
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]
@@ -213,6 +215,7 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
         site,
         nuclide_of(administration, site),
         _covered(store, payload["aligned"]),
+        _half_lives(store, payload),
     )
     return {
         "regions": [_kinetics_document(region) for region in found.regions],
@@ -222,6 +225,20 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
         "fwhm_mm": found.fwhm_mm,
         "flags": [vars(flag) for flag in found.flags],
     }
+
+
+def _half_lives(store: ArrayStore, payload: Document) -> dict[str, HalfLifePrior] | None:
+    """Return the patient's own half-lives for a cycle of one scan; None where there are more."""
+    if "history" not in payload:
+        return None
+    timing = artefacts.timings_from(payload["study"])[0]
+    return half_lives_of(
+        payload["history"],
+        load_cycle_form(Path(payload["cycle_form"])).extras,
+        delineation_from(store, payload["segmented"]),
+        payload["study"]["administration"]["cycle"],
+        timing.middle_delay_s,
+    )
 
 
 def _covered(store: ArrayStore, aligned: list[Document]) -> NDArray[np.bool_] | None:

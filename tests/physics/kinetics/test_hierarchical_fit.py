@@ -95,7 +95,7 @@ def test_a_cycle_without_activity_is_refused() -> None:
 
 
 def test_simulated_patients() -> None:
-    # 100 patients: 95 % has a standard error of 2.2 %, so at least 88.5 % (3 sigma); bias below 0.2 + 3/sqrt(100) sigma.
+    # 100 patients: 95 % has a standard error of 2.2 %, so at least 88.5 %; bias below 0.2 + 3/sqrt(100) sigma.
     rng, hits, errors = np.random.default_rng(4), 0, []
     for _ in range(100):
         patient = 51.0 * math.exp(0.25 * rng.standard_normal())
