@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Schneider et al., Phys Med Biol 45:459, 2000, as a rising curve: HU, g/cm3.
 CURVE = ((-1000, 0.00121), (-98, 0.93), (14, 1.03), (100, 1.12), (1600, 1.964), (3000, 2.8))
 LOOPED_VOXELS = 20_000
+# The processor's clock ticks in milliseconds.
+SHORTEST_S = 0.1
 
 
 def looped(hu: NDArray[np.int16]) -> NDArray[np.float64]:
@@ -60,14 +62,13 @@ def dvh_by_thresholds(dose: NDArray[np.float32], inside: NDArray[np.bool_], poin
     return np.array([np.count_nonzero((dose >= level) & inside) / np.count_nonzero(inside) for level in levels])
 
 
-def seconds(method: Callable[[], object], rounds: int) -> NDArray[np.float64]:
-    """Return the seconds of each run, on the clock and of processor time."""
-    found = np.zeros((rounds, 2))
-    for turn in range(rounds):
-        begin, worked = time.perf_counter(), time.process_time()
+def seconds(method: Callable[[], object]) -> NDArray[np.float64]:
+    """Return the seconds of one call, on the clock and of processor time, over as many calls as last a tenth second."""
+    calls, begin, worked = 0, time.perf_counter(), time.process_time()
+    while calls == 0 or time.perf_counter() - begin < SHORTEST_S:
         method()
-        found[turn] = time.perf_counter() - begin, time.process_time() - worked
-    return found
+        calls += 1
+    return np.array([time.perf_counter() - begin, time.process_time() - worked]) / calls
 
 
 def report(
@@ -78,7 +79,7 @@ def report(
     runs = {name: [] for name in methods}
     for _ in range(rounds):
         for name, method in methods.items():
-            runs[name].append(seconds(method, 1)[0] * (scale if name == "usual" else 1.0))
+            runs[name].append(seconds(method) * (scale if name == "usual" else 1.0))
     base = np.array(runs["usual"])
     for name in methods:
         clock, worked = np.median(base / np.array(runs[name]), axis=0)
