@@ -58,7 +58,7 @@ class Region:
     laterality : {"left", "right"} or None
     kind : str
     method : str
-        How the contour came about, as ``auto-ct-spect-1`` or ``contours-file``.
+        How the contour came about, as ``auto-ct-spect-2`` or ``contours-file``.
     host : str or None
         Name of the organ a lesion lies in, where known.
     edge_fwhm_mm : float or None
