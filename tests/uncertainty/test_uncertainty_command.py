@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from filed_patient import SETTINGS, cycle_document, file_cycles, region
@@ -104,6 +104,29 @@ def test_another_model_is_drawn_as_filed(store: RecordStore) -> None:
     found = simulate_uncertainty(store, "phantom-1", on=ON, draws=20_000, seed=3)
     spleen = next(row for row in found["regions"] if row["region"] == "spleen")
     assert spleen["parts"]["fit"]["simulated"] == pytest.approx(0.10, rel=0.02)
+
+
+def test_a_cycle_given_elsewhere_is_drawn_from_its_imputed_sigma(store: RecordStore) -> None:
+    """Cycle 2 given elsewhere, 3.6 +- 0.9 Gy imputed and independent: in quadrature with the filed cycle; 3 %."""
+    file_cycles(store, (4.0,))
+    alone = simulate_uncertainty(store, "phantom-1", on=ON, draws=20_000, seed=3)["cumulative"]["kidney"]["sums"][0]
+    given = {"cycle": 2, "given_on": "2026-05-02", "activity_gbq": 7.4}
+    imputed = {"cycle": 2, "kidney_gy": 3.6, "kidney_sigma_gy": 0.9}
+    event = {
+        "date": "2026-05-03",
+        "by": "A. Physicist",
+        "reason": "elsewhere",
+        "given_cycles": [given],
+        "imputed": [imputed],
+    }
+    store.add_event("phantom-1", event, at=datetime(2026, 5, 3, 9, 0, tzinfo=UTC))
+    both = simulate_uncertainty(store, "phantom-1", on=ON, draws=20_000, seed=3)["cumulative"]["kidney"]
+    assert both["cycles"] == 2
+    now = both["sums"][0]
+    assert now["dose_gy"] == pytest.approx(alone["dose_gy"] + 3.6, rel=1e-9)
+    expected = math.hypot(alone["simulated"]["sigma_gy"], 0.9)
+    assert now["simulated"]["sigma_gy"] == pytest.approx(expected, rel=0.03)
+    assert now["verdict"] == "agrees"
 
 
 @pytest.mark.parametrize("model", ["single-patient", "single-madsen-2018", "mono-prior"])
