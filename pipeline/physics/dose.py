@@ -23,7 +23,7 @@ from pipeline.units import G_PER_KG, GY_G_PER_MEV, J_PER_MEV, MM3_PER_ML
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from kernels.backend import Array, Backend
+    from kernels.backend import Array, Backend, BackendName
     from pipeline.domain.maps import DensityMap, TiaMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.physics.dose_kernel import PointKernel, VoxelKernels
@@ -102,14 +102,17 @@ def body_box(body: NDArray[np.bool_]) -> Box:
     return (slice(int(z[0]), int(z[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1))
 
 
-def dose_bytes(box_shape: tuple[int, int, int]) -> int:
-    """Return the memory that the convolution takes for a body box of this shape, known before the run."""
+def dose_bytes(box_shape: tuple[int, int, int], backend: BackendName = "cpu") -> int:
+    """Return the memory that the convolution takes for a body box of this shape, known before the run.
+
+    On a device the transforms take one block, hence more: the sum is then shared between the device and the host.
+    """
     reach = (box_shape[0] - 1, box_shape[1] - 1, box_shape[2] - 1)
     voxels = int(np.prod(box_shape))
     octant = int(np.prod([steps + 1 for steps in kept_extent(reach)]))
     # Beside the transforms: source, density and two doses in float32; two octants in float32; two octants in float64 as
     # they are kept, and what makes or files them.
-    return convolution_bytes(box_shape, reach, kernels=2) + 4 * voxels * (4 + 2) + 8 * octant * 4
+    return convolution_bytes(box_shape, reach, kernels=2, backend=backend) + 4 * voxels * (4 + 2) + 8 * octant * 4
 
 
 def absorbed_dose(
@@ -169,17 +172,18 @@ def absorbed_dose(
     kernel = with_bremsstrahlung_as_photons(with_energies_of(point_kernel, nuclide))
     source = np.where(inside[box], tia.tia_bq_s_per_ml[box], 0.0) * tia.grid.voxel_volume_ml
     rho = np.maximum(density.density_g_per_cm3[box], BODY_DENSITY_G_PER_CM3)
+    memory_bytes = 0
     if engine == "convolution":
-        _require_memory(source.shape, memory_limit_bytes)
+        memory_bytes = _required_memory(source.shape, backend.name, memory_limit_bytes)
         parts = _convolved(source, rho, kernel, tia.grid.spacing_mm, backend, voxel_kernels)
     else:
         parts = _local(source, rho, kernel, tia.grid.spacing_mm, backend)
     electrons, photons = (_on_grid(part, inside, box) for part in parts)
-    return _result(tia, density, electrons, photons, engine, source, nuclide)
+    return _result(tia, density, electrons, photons, engine, source, nuclide, memory_bytes)
 
 
-def _require_memory(box: tuple[int, ...], limit_bytes: int) -> None:
-    needed = dose_bytes((box[0], box[1], box[2]))
+def _required_memory(box: tuple[int, ...], backend: BackendName, limit_bytes: int) -> int:
+    needed = dose_bytes((box[0], box[1], box[2]), backend)
     require(
         needed <= limit_bytes,
         "MEMORY_LIMIT",
@@ -188,6 +192,7 @@ def _require_memory(box: tuple[int, ...], limit_bytes: int) -> None:
         do="resample TIA and density to larger voxels, or crop both to the patient",
         where="dose",
     )
+    return needed
 
 
 def _body_of(density: DensityMap, body: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -258,6 +263,7 @@ def _result(
     engine: str,
     source: NDArray[np.floating],
     nuclide: Radionuclide,
+    memory_bytes: int,
 ) -> DoseResult:
     dose = electrons + photons
     volume_ml = tia.grid.voxel_volume_ml
@@ -278,6 +284,6 @@ def _result(
         engine=engine,
         method=METHODS[engine],
         dtype=DTYPE,
-        memory_bytes=dose_bytes((source.shape[0], source.shape[1], source.shape[2])) if engine == "convolution" else 0,
+        memory_bytes=memory_bytes,
         outside_tia_fraction=max(0.0, 1.0 - counted / total) if total > 0 else 0.0,
     )

@@ -10,6 +10,7 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
+from kernels import convolve as module
 from kernels.backend import device_of
 from kernels.convolve import (
     buffer_lengths,
@@ -111,6 +112,37 @@ def test_stated_memory_holds(shape: tuple[int, int, int]) -> None:
     tracemalloc.stop()
     stated = convolution_bytes(shape, (shape[0] - 1, shape[1] - 1, shape[2] - 1))
     assert 0.6 * stated < peak <= stated
+
+
+def test_stated_memory_holds_for_kernels_that_share_a_transform() -> None:
+    shape = (60, 48, 70)
+    source, *octants = (RNG.random(shape).astype(np.float32) for _ in range(3))
+    tracemalloc.start()
+    convolve_spectra(source, tuple(kernel_spectrum(octant, shape) for octant in octants))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.4 * convolution_bytes(shape, shape, kernels=2) < peak <= convolution_bytes(shape, shape, kernels=2)
+
+
+def test_a_device_needs_more_than_blocks_on_the_host() -> None:
+    # 256^3 against its whole: one block of half the padded spectrum, three times over, is more than two of 8 columns.
+    host, device = (convolution_bytes((256,) * 3, (255,) * 3, backend=name) for name in ("cpu", "gpu"))
+    assert host < 0.4e9 < 3 * 512 * 512 * 257 * 8 < device
+
+
+@pytest.mark.parametrize(("columns", "slices"), [((1, 1), 1), ((3, 3), 2), ((7, 7), 5), ((1000, 1000), 1000)])
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, columns: tuple[int, int], slices: int) -> None:
+    # What one block computes is what any number of them compute on threads, to rounding.
+    source, *octants = (RNG.random((9, 10, 21)).astype(np.float32) for _ in range(3))
+    spectra = tuple(kernel_spectrum(octant, (9, 10, 21)) for octant in octants)
+    expected = convolve_spectra(source, spectra)
+    monkeypatch.setattr(module, "BLOCK_COLUMNS", columns)
+    monkeypatch.setattr(module, "BLOCK_SLICES", slices)
+    for found, whole in zip(convolve_spectra(source, spectra), expected, strict=True):
+        np.testing.assert_allclose(found, whole, rtol=1e-6)
+    np.testing.assert_allclose(
+        found, direct(source.astype(float), octants[1].astype(float)), atol=1e-6 * whole.max(), rtol=0
+    )
 
 
 def test_stated_memory_of_a_torso_is_under_the_goal() -> None:
