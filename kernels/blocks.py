@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# About twenty temporaries of 8 bytes an element beside one another: a few megabytes, which a shared cache holds.
-BLOCK = 16384
+# Some twenty temporaries of 8 bytes an element beside one another: about a core's second-level cache.
+BLOCK = 7168
 
 
 def in_blocks(work: Callable[[slice], None], count: int, *, block: int = BLOCK, workers: int = 1) -> None:
