@@ -329,3 +329,9 @@ def test_an_expected_activity_where_none_is_given_does_not_agree() -> None:
     assert check_case(waits, 1, limits_for)["agrees"] is False
     waits["expected"]["activity_gbq"] = None
     assert check_case(waits, 1, limits_for)["agrees"] is True
+
+
+def test_a_row_states_the_activity_and_an_expectation_that_is_no_object_does_not_agree() -> None:
+    row = check_case(case() | {"expected": "GIVE"}, 1, limits_for)
+    assert (row["outcome"], row["activity_gbq"], row["agrees"]) == ("GIVE", 7.4, False)
+    assert check_case(case(labs=[]), 1, limits_for)["activity_gbq"] is None

@@ -165,6 +165,10 @@ def test_a_dose_at_the_limit_to_the_last_bit() -> None:
     exact = {"dose_tolerance_gy": 1.0 / 128.0, "kidney_limit_gy": 24.0 - 1.0 / 128.0, "reduced_factor": 0.5}
     assert codes(course(given(24.0 - 2.0 / 128.0)), **exact) == {"KIDNEY_DOSE_REACHED"}
     assert codes(course(given(12.0)), **exact) == set()  # projected 24 Gy: the limit and the tolerance
+    # Kidneys of 4 Gy mean that differ by a quarter of it and the tolerance.
+    half = (1.0 + 1.0 / 128.0) / 2.0
+    kidneys = given(4.0, kidney_left_gy=4.0 + half, kidney_right_gy=4.0 - half)
+    assert codes(course(kidneys), kidney_asymmetry=0.25, **exact) == set()
     reduced = decide(course(given(16.0)), **exact)  # 16 Gy and half of it
     assert "REDUCED_ACTIVITY_WOULD_FIT(not in seed)" in reduced.options
 

@@ -82,3 +82,14 @@ def test_an_interval_without_width_and_one_that_reaches_below_nothing() -> None:
     low, high = averaged({"mono": wide}, {"mono": 1.0}).tia_ci95_bq_s or (1.0, 0.0)
     assert low == 0.0
     assert high == pytest.approx(50.0, rel=1e-5)
+
+
+def test_the_best_model_gives_half_life_parameters_and_flags_whatever_its_name() -> None:
+    first = estimate("mono", 100.0, 80.0, 120.0, 10.0, 0.2)
+    second = estimate("bi", 140.0, 130.0, 150.0, 5.0, 0.6)
+    assert averaged({"mono": first, "bi": second}, {"mono": 12.0, "bi": 10.0}).flags == ("BI",)
+
+
+def test_information_of_huge_activities_has_weights_too() -> None:
+    # Sigmas of 1e8 Bq at many points: AICc of thousands, of which only the difference counts.
+    assert akaike_weights({"mono": 4000.0, "bi": 4000.0}) == {"mono": 0.5, "bi": 0.5}
