@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Some twenty temporaries of 8 bytes an element beside one another: about a core's second-level cache.
-BLOCK = 7168
+BLOCK = 5120
 
 
 def in_blocks(work: Callable[[slice], None], count: int, *, block: int = BLOCK, workers: int = 1) -> None:
