@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from pipeline.domain.regions import Region
 
 # Both come from the same images, so noise moves both. Over noisy phantoms, with and without motion of half a voxel,
-# organs and the remainder differ by up to 1.5 %, vessels, marrow and lesions by up to 6 %, at twice the noise by 3 and
-# 12 % (docs/validation.md). More means that the map's voxels have other curves than the region: motion, a wrong contour, a
-# curve that is no exponential. Project choice.
+# organs and the remainder differ by up to 1.5 %, vessels, marrow and lesions by up to 6 %; at twice the noise by 3 and
+# 12 % (docs/validation.md). More means that the map's voxels have other curves than the region: motion, a wrong
+# contour, a curve that is no exponential. Project choice.
 TOLERANCE = {"organ": 0.05, "remainder": 0.05}
 TOLERANCE_OF_SMALL = 0.10
 
