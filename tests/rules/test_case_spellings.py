@@ -335,3 +335,8 @@ def test_a_row_states_the_activity_and_an_expectation_that_is_no_object_does_not
     row = check_case(case() | {"expected": "GIVE"}, 1, limits_for)
     assert (row["outcome"], row["activity_gbq"], row["agrees"]) == ("GIVE", 7.4, False)
     assert check_case(case(labs=[]), 1, limits_for)["activity_gbq"] is None
+
+
+def test_what_a_case_does_not_state_is_the_guided_protocol_in_the_primary_phase() -> None:
+    assert (read(case()).protocol, read(case()).phase) == ("DOSIMETRY_GUIDED", "PRIMARY")
+    assert read(case() | {"config": 3}).data_faults == ("DATA_INVALID_FIELD",)
