@@ -57,7 +57,10 @@ TESTS_OF = {
     "pipeline/rules/*": ("tests/rules", "--ignore=tests/rules/test_decision_properties.py"),
     "pipeline/units.py": ("tests/test_units.py",),
     "pipeline/physics/calibration.py": ("tests/physics/quantify/test_calibration.py",),
-    "*": tuple(f"tests/physics/kinetics/test_{name}.py" for name in ("region_ends", "curve_areas", "multi_optimum")),
+    "*": tuple(
+        f"tests/physics/kinetics/test_{name}.py"
+        for name in ("region_ends", "curve_areas", "multi_optimum", "model_average")
+    ),
 }
 # Imported once, before the processes that test one change each are split off.
 HEAVY = ("numpy", "scipy.optimize", "scipy.special", "pytest", "sqlalchemy.orm", "pydicom")

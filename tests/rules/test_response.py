@@ -59,6 +59,7 @@ def test_too_small_to_measure_is_5_mm() -> None:
 
 def test_a_missing_measurement_is_not_evaluable_unless_the_rest_proves_progression() -> None:
     assert target_response(lesions(10.0, None), 400, 200) == "NE"
+    assert TargetLesion(None).is_clear is False
     assert target_response(lesions(25.0, None), 400, 200) == "PD"
     assert target_response(lesions(24.9, None), 400, 199) == "PD"
     assert target_response(lesions(24.9, None), 400, 200) == "NE"  # what is missing adds nothing to the sum
@@ -169,6 +170,8 @@ def test_biochemical_response(baseline, lowest, responds) -> None:
         (0.0, 0.0, "WHO2019", "G1"),
         (2.5, 1.0, "WHO2010", "AMBIGUOUS"),  # between G1 and G2, so above the G1 of the mitoses
         (2.5, 25.0, "WHO2010", "G3"),
+        (5.0, 25.0, "WHO2019", "G3"),
+        (25.0, 5.0, "WHO2019", "G3"),
         (None, None, "WHO2019", None),
     ],
 )
