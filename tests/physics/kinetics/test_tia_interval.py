@@ -172,3 +172,17 @@ def test_the_trapezoid_states_its_bias_and_no_interval() -> None:
     low, high = estimate.bias_relative or (0.0, 0.0)
     assert low < estimate.tia_bq_s / exact - 1.0 < high
     assert estimate.tia_bq_s / exact - 1.0 == pytest.approx(0.04, abs=0.02)
+
+
+def test_the_chosen_models_interval_knows_of_the_choice() -> None:
+    # Value of the best model, interval of all: wider than the best one's own, and it holds the value.
+    curve = noisy(EIGHT_H, 0.05, 7, (1e8, 60.0), (2.5e7, 8.0))
+    auto = fit_curve(curve, LU, model="auto")
+    average, mono, bi = _each(curve)
+    best = mono if average.model_weights["mono"] > average.model_weights["bi"] else bi
+    assert auto.tia_bq_s == best.tia_bq_s
+    assert auto.model == best.model
+    low, high = auto.tia_ci95_bq_s or (0.0, 0.0)
+    assert low <= auto.tia_bq_s <= high
+    assert (low, high) == pytest.approx(average.tia_ci95_bq_s, rel=1e-12)
+    assert auto.model_weights == average.model_weights
