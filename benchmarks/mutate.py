@@ -50,7 +50,7 @@ OF_A_MODULE = (cst.BaseNumber, cst.BinaryOperation, cst.UnaryOperation, cst.Bool
 # Tests of the numbers of a module; the first pattern that fits.
 TESTS_OF = {
     "pipeline/rules/burden.py": ("tests/rules/test_burden.py",),
-    "pipeline/rules/toxicity.py": ("tests/rules/test_toxicity.py",),
+    "pipeline/rules/toxicity.py": ("tests/rules/test_toxicity.py", "tests/rules/test_toxicity_table.py"),
     "pipeline/rules/response.py": ("tests/rules/test_response.py",),
     "pipeline/rules/eligibility.py": ("tests/rules/test_response.py",),
     "pipeline/rules/limits.py": ("tests/rules/test_limits.py",),
