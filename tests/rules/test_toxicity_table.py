@@ -81,7 +81,7 @@ def test_gfr_of_version_3_in_parts_of_the_lower_limit() -> None:
 
 
 def test_conversions_to_the_units_of_the_table() -> None:
-    # Section 4.1: haemoglobin 64.456 g/4 = 16.114 g per mmol of monomer; creatinine 113.12 g/mol; bilirubin 584.7 g/mol.
+    # Section 4.1: haemoglobin 16.114 g per mmol of monomer; creatinine 113.12 g/mol; bilirubin 584.7 g/mol.
     assert toxicity.HAEMOGLOBIN_G_PER_L_PER_G_PER_DL == 10.0
     assert pytest.approx(16.114, abs=1e-9) == toxicity.HAEMOGLOBIN_G_PER_L_PER_MMOL_PER_L
     assert pytest.approx(1e4 / 113.12, abs=0.05) == toxicity.CREATININE_UMOL_PER_L_PER_MG_PER_DL
