@@ -92,36 +92,6 @@ def fit_mono(curve: TimeActivityCurve, bounds: RateBounds, relative_error: float
     return finished(curve, np.array([amplitude * scale_bq]), np.array([rate / scale_s]), relative_error)
 
 
-def prior_fit(
-    curve: TimeActivityCurve, half_life_s: float, half_life_sigma_s: float, relative_error: float
-) -> ExponentialSum:
-    """Return the exponential through one point with a half-life known beforehand.
-
-    Its integral is A(t) exp(k t)/k; Madsen et al., Med Phys 2018;45:2318. The covariance carries both errors, so
-    that the integral has the relative error (k t - 1) u(T)/T beside that of the point.
-
-    Parameters
-    ----------
-    curve : TimeActivityCurve
-        One point.
-    half_life_s, half_life_sigma_s : float
-    relative_error : float
-
-    Returns
-    -------
-    ExponentialSum
-    """
-    rate, time_s = math.log(2.0) / half_life_s, float(curve.time_s[0])
-    amplitude = float(curve.activity_bq[0]) * math.exp(rate * time_s)
-    require_positive(amplitude, curve)
-    point = float(fitted_sigma(curve, curve.activity_bq, relative_error)[0] / curve.activity_bq[0])
-    rate_sigma = rate * half_life_sigma_s / half_life_s
-    common = amplitude * time_s * rate_sigma**2
-    variance = (amplitude * point) ** 2 + (amplitude * time_s * rate_sigma) ** 2
-    covariance = np.array([[variance, common], [common, rate_sigma**2]])
-    return ExponentialSum(np.array([amplitude]), np.array([rate]), covariance)
-
-
 def aicc(curve: TimeActivityCurve, fit: ExponentialSum, relative_error: float) -> float:
     """Return the corrected Akaike information of a fit; infinite without the degrees of freedom for it.
 

@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.domain.kinetics import TiaEstimate
 from pipeline.errors import RefusalError, require
 from pipeline.physics.curve_areas import area_rule, fitted_area, last_points, trapezoid_area, trapezoid_pieces
-from pipeline.physics.exponential_fit import aicc, fit_mono, prior_fit, rate_bounds
-from pipeline.physics.fit_flags import LIMIT_MARGIN, quality_flags
+from pipeline.physics.exponential_fit import aicc, fit_mono, rate_bounds
+from pipeline.physics.fit_flags import quality_flags
 from pipeline.physics.model_average import akaike_weights, averaged
 from pipeline.physics.multi_exponential_fit import fit_multi
 from pipeline.physics.tia_interval import fitted_interval, nearly_gaussian
@@ -56,8 +56,6 @@ def fit_curve(
     head_rule: HeadRule = "extrapolate",
     tail_rule: TailRule = "fitted",
     relative_error: float = 0.05,
-    prior_half_life_s: float | None = None,
-    prior_half_life_sigma_s: float = 0.0,
     half_life_range_h: tuple[float, float] | None = None,
 ) -> TiaEstimate:
     """Return the time-integrated activity of a curve, with the model it came from.
@@ -65,7 +63,8 @@ def fit_curve(
     Parameters
     ----------
     curve : TimeActivityCurve
-        Not decay-corrected; times after the start of the administration. Any unit of activity.
+        Not decay-corrected; times after the start of the administration. Any unit of activity. One point:
+        :func:`pipeline.physics.single_scan.fit_single_scan`.
     nuclide : Radionuclide
     model : {"mono", "bi", "tri", "trapezoid", "auto", "average"}
         ``bi`` needs 4 points, ``tri`` 6. ``auto`` takes the exponentials with the lowest AICc (Burnham, Anderson
@@ -77,8 +76,6 @@ def fit_curve(
         After the last point: the fitted curve, or physical decay from its value there (an upper bound).
     relative_error : float
         One sigma of the fitted activity, used where the curve has no sigmas.
-    prior_half_life_s, prior_half_life_sigma_s : float
-        Effective half-life from an earlier cycle; used for a single point only.
     half_life_range_h : tuple of float, optional
         Plausible effective half-lives of the region; outside, the fit is flagged.
 
@@ -93,7 +90,7 @@ def fit_curve(
     ------
     RefusalError
         ``SINGLE_POINT_WITHOUT_PRIOR``, ``TOO_FEW_POINTS``, ``CURVE_NOT_POSITIVE``, ``CURVE_TIMES_INVALID``,
-        ``RELATIVE_ERROR_INVALID``, ``PRIOR_INVALID``.
+        ``RELATIVE_ERROR_INVALID``.
 
     Notes
     -----
@@ -112,7 +109,13 @@ def fit_curve(
     _require_times(curve, nuclide)
     request = FitRequest(nuclide, head_rule, tail_rule, relative_error, rate_bounds(nuclide), half_life_range_h)
     if curve.time_s.size == 1:
-        return _from_prior(curve, request, prior_half_life_s, prior_half_life_sigma_s)
+        raise RefusalError(
+            "SINGLE_POINT_WITHOUT_PRIOR",
+            found="one time point and no effective half-life from an earlier cycle",
+            needed="two time points or more, or the patient's own effective half-life",
+            do="add a time point, or process the full cycle of this patient first",
+            where="curve",
+        )
     if model == "trapezoid":
         return _trapezoid(curve, request)
     if model == "auto":
@@ -210,30 +213,6 @@ def _first_washout_point(curve: TimeActivityCurve) -> int:
     return points - 3 if three_fall else points - 2
 
 
-def _from_prior(
-    curve: TimeActivityCurve, request: FitRequest, prior_half_life_s: float | None, prior_sigma_s: float
-) -> TiaEstimate:
-    if prior_half_life_s is None:
-        raise RefusalError(
-            "SINGLE_POINT_WITHOUT_PRIOR",
-            found="one time point and no effective half-life from an earlier cycle",
-            needed="two time points or more, or the patient's own effective half-life",
-            do="add a time point, or process the full cycle of this patient first",
-            where="curve",
-        )
-    rate, bounds = math.log(2.0) / max(prior_half_life_s, 1.0), request.bounds
-    require(
-        bounds.slowest_per_s <= rate * (1.0 + LIMIT_MARGIN) and rate <= bounds.fastest_per_s and prior_sigma_s >= 0.0,
-        "PRIOR_INVALID",
-        found=f"effective half-life {prior_half_life_s} s, sigma {prior_sigma_s} s",
-        needed="an effective half-life from the shortest allowed (10 h) to the physical one",
-        do="check the earlier cycle's fit",
-        where="curve",
-    )
-    fit = prior_fit(curve, prior_half_life_s, prior_sigma_s, request.relative_error)
-    return _estimate(curve, request, fit, "mono-prior", 0, ("SINGLE_POINT_PRIOR",))
-
-
 def _estimate(
     curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, name: str, first: int, flags: tuple[str, ...]
 ) -> TiaEstimate:
@@ -247,8 +226,6 @@ def _estimate(
         relative_error=request.relative_error,
     )
     estimate = _assembled(request, fit, name, area, (*flags, *_flags(curve, request, fit, first)))
-    if name == "mono-prior":
-        return estimate
     rule = _rule(curve, request, first)
     interval = fitted_interval(curve, fit, first, rule, area, request.bounds, request.relative_error)
     return replace(

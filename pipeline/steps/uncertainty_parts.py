@@ -26,8 +26,8 @@ Document = dict[str, Any]
 ONE_EXPONENTIAL = {"amplitude_bq", "rate_per_s"}
 # Models of one scan, and what of the half-life's distribution their TIA is (pipeline.physics.single_scan).
 REUSED: Final[dict[str, Literal["median", "mean"]]] = {
-    "mono-prior": "median",
     "single-madsen-2018": "median",
+    "hierarchical": "mean",
     "single-patient": "mean",
     "single-population": "mean",
     "single-file": "mean",

@@ -129,7 +129,7 @@ def test_a_cycle_given_elsewhere_is_drawn_from_its_imputed_sigma(store: RecordSt
     assert now["verdict"] == "agrees"
 
 
-@pytest.mark.parametrize("model", ["single-patient", "single-madsen-2018", "mono-prior"])
+@pytest.mark.parametrize("model", ["single-patient", "single-madsen-2018", "hierarchical"])
 def test_a_cycle_of_one_scan_draws_the_half_life_it_reused(store: RecordStore, model: str) -> None:
     """24.25 h, 51 h +- 20 %, 4 % noise: (t ln2/T - 1) 0.2 and 0.04 in quadrature; 5 % of it and 4 u2."""
     document = cycle_document(1, 4.0)

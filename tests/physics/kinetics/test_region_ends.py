@@ -10,7 +10,7 @@ from refused import refused
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.exponential_fit import aicc, fit_mono, fitted_sigma, prior_fit, rate_bounds
+from pipeline.physics.exponential_fit import aicc, fit_mono, fitted_sigma, rate_bounds
 from pipeline.physics.exponentials import ExponentialSum, Quantity, fisher_covariance
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.single_time_point import haenscheid_2018_tia
@@ -79,37 +79,6 @@ def test_exponentials_need_two_points_each(model: str, few: int, found: str) -> 
 def test_one_point_says_what_would_help() -> None:
     with refused("SINGLE_POINT_WITHOUT_PRIOR", where="curve", found="one time point", needed="two time points"):
         fit_curve(falling((24.0,)), LU)
-
-
-@pytest.mark.parametrize(
-    ("half_life_h", "sigma_h", "usable"),
-    [
-        (10.0, 0.0, True),
-        (9.99, 0.0, False),
-        (0.0, 0.0, False),
-        (PHYSICAL_H, 0.0, True),
-        (1.019 * PHYSICAL_H, 0.0, True),
-        (1.021 * PHYSICAL_H, 0.0, False),
-        (51.0, 0.0, True),
-        (51.0, 1e-6, True),
-        (51.0, -1e-6, False),
-    ],
-)
-def test_a_prior_half_life_is_from_10_h_to_the_physical_one(half_life_h: float, sigma_h: float, usable: bool) -> None:
-    prior = {"prior_half_life_s": half_life_h * HOUR, "prior_half_life_sigma_s": sigma_h * HOUR}
-    if usable:
-        estimate = fit_curve(falling((24.0,)), LU, **prior)
-        assert estimate.effective_half_life_s == pytest.approx(half_life_h * HOUR, rel=1e-12)
-        assert estimate.model == "mono-prior"
-        return
-    with refused("PRIOR_INVALID", where="curve", found=f"effective half-life {half_life_h * HOUR} s"):
-        fit_curve(falling((24.0,)), LU, **prior)
-
-
-def test_a_prior_without_a_sigma_has_none() -> None:
-    estimate = fit_curve(falling((24.0,)), LU, prior_half_life_s=51.0 * HOUR)
-    assert estimate.effective_half_life_sigma_s == 0.0
-    assert estimate.tia_sigma_bq_s == pytest.approx(0.05 * estimate.tia_bq_s, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -361,25 +330,9 @@ def test_sigmas_a_fit_stands_on() -> None:
     np.testing.assert_array_equal(fitted_sigma(measured, np.array([1.0, 1.0]), 0.1), [0.5, 0.25])
 
 
-def test_covariance_of_a_prior_fit_by_hand() -> None:
-    # A = y e^(kt): u(A)^2 = (A u(y)/y)^2 + (A t u(k))^2, cov(A, k) = A t u(k)^2, u(k)/k = u(T)/T.
-    data = points((24.0,), 50.0, sigma=(2.0,))
-    fit = prior_fit(data, 51.0 * HOUR, 5.1 * HOUR, 0.05)
-    amplitude = 50.0 * math.exp(DAY_RATE * 24.0 * HOUR)
-    error, time_s = 0.1 * DAY_RATE, 24.0 * HOUR
-    expected = [
-        [(amplitude * 0.04) ** 2 + (amplitude * time_s * error) ** 2, amplitude * time_s * error**2],
-        [amplitude * time_s * error**2, error**2],
-    ]
-    np.testing.assert_allclose(fit.covariance, expected, rtol=1e-12)
-    assert (float(fit.amplitude_bq[0]), float(fit.rate_per_s[0])) == pytest.approx((amplitude, DAY_RATE), rel=1e-12)
-
-
 def test_a_curve_without_activity_is_told_its_values() -> None:
     with refused("CURVE_NOT_POSITIVE", where="curve", found="activities [0.0, 0.0]", needed="holds activity"):
         fit_mono(points((24.0, 96.0), 0.0, 0.0), rate_bounds(LU), 0.05)
-    with refused("CURVE_NOT_POSITIVE", where="curve", found="activities [-1.0]"):
-        prior_fit(points((24.0,), -1.0), 51.0 * HOUR, 0.0, 0.05)
 
 
 def test_the_2018_form_begins_at_three_quarters_of_a_half_life() -> None:

@@ -14,6 +14,7 @@ from pipeline.errors import RefusalError
 from pipeline.physics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
 
 HOUR = 3600.0
+PHYSICAL_H = 6.647 * 24.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 KIDNEY = HalfLifePrior(51.0 * HOUR, 0.25, "population", "test", (18.0 * HOUR, 192.0 * HOUR))
 # Clinical specification 3.0: Gy g/(MBq h).
@@ -116,3 +117,26 @@ def test_refusals(code: str, curve: TimeActivityCurve, prior: HalfLifePrior, opt
         fit_single_scan(curve, LU, prior, **options)
     assert refusal.value.code == code
     assert refusal.value.do
+
+
+@pytest.mark.parametrize(
+    ("half_life_h", "log_sigma", "usable"),
+    [
+        (10.0, 0.0, True),
+        (9.99, 0.0, False),
+        (0.0, 0.0, False),
+        (1.019 * PHYSICAL_H, 0.0, True),
+        (1.021 * PHYSICAL_H, 0.0, False),
+        (51.0, 1.0, True),
+        (51.0, -1e-6, False),
+    ],
+)
+def test_a_half_life_is_from_10_h_to_the_physical_one(half_life_h: float, log_sigma: float, usable: bool) -> None:
+    # The physical one with 2 %, the margin of the flag AT_PHYSICAL_LIMIT.
+    prior = HalfLifePrior(half_life_h * HOUR, log_sigma, "file", "test")
+    if usable:
+        assert fit_single_scan(one(24.0), LU, prior).model == "single-file"
+        return
+    with pytest.raises(RefusalError, match=r"effective half-life") as refusal:
+        fit_single_scan(one(24.0), LU, prior)
+    assert refusal.value.code == "PRIOR_INVALID"
