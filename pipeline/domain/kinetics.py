@@ -100,6 +100,8 @@ class TiaEstimate:
         Part of the TIA's variance that comes from what was assumed of the half-life and not from this cycle's scans.
     model_weights : dict
         Akaike weights of averaged models; empty otherwise.
+    half_life_source : str
+        Where a half-life that this cycle's scans do not tell comes from; empty where they do.
     """
 
     model: str
@@ -119,3 +121,4 @@ class TiaEstimate:
     bias_relative: tuple[float, float] | None = None
     assumed_fraction: float = 0.0
     model_weights: dict[str, float] = field(default_factory=dict)
+    half_life_source: str = ""

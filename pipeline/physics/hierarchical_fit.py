@@ -261,7 +261,8 @@ def _flags(
     context: _Context, curve: TimeActivityCurve, part: TimeActivityCurve, fit: ExponentialSum
 ) -> tuple[str, ...]:
     if curve.time_s.size == 1:
-        return ("SINGLE_POINT_PRIOR",)
+        upper = ("TAIL_PHYSICAL_UPPER_BOUND",) if context.tail_rule == "physical" else ()
+        return ("SINGLE_POINT_PRIOR", *upper)
     found = quality_flags(
         curve,
         fit,

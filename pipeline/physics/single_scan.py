@@ -196,6 +196,7 @@ def _by_distribution(
         interval_method="quantiles over the half-life's distribution",
         nearly_gaussian=nearly_gaussian(found.mean_bq_s, found.sigma_bq_s, found.ci95_bq_s),
         assumed_fraction=found.half_life_variance / found.sigma_bq_s**2,
+        half_life_source=prior.source,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from pipeline.domain.maps import TiaMap
 from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
+from pipeline.physics.earlier_cycles import EarlierCurves, fit_with_earlier
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
 from pipeline.physics.single_scan import fit_single_scan
@@ -87,7 +88,7 @@ def integrate(
     site: SiteProfile,
     nuclide: Radionuclide,
     covered: NDArray[np.bool_] | None = None,
-    half_lives: Mapping[str, HalfLifePrior] | None = None,
+    half_lives: Mapping[str, HalfLifePrior | EarlierCurves] | None = None,
 ) -> Integration:
     """Fit every region's curve and every voxel's.
 
@@ -101,7 +102,7 @@ def integrate(
         One per time point: each image is corrected with the recovery curve of the camera that made it.
     covered : ndarray of bool, optional
         Voxels that every time point saw; elsewhere a resampled map holds 0, which no voxel's curve may be fitted to.
-    half_lives : mapping of str to HalfLifePrior, optional
+    half_lives : mapping of str to HalfLifePrior or EarlierCurves, optional
         By region key, for a cycle of one scan; a region without one is left out.
     """
     unseen = require_measured(activities, delineation.fraction, delineation.segmentation)
@@ -220,7 +221,7 @@ def _fit_regions(
     delineation: Delineation,
     site: SiteProfile,
     nuclide: Radionuclide,
-    half_lives: Mapping[str, HalfLifePrior],
+    half_lives: Mapping[str, HalfLifePrior | EarlierCurves],
 ) -> tuple[tuple[RegionKinetics, ...], tuple[Flag, ...]]:
     everything = np.column_stack([recovered.activity_bq, recovered.remainder_bq])
     coefficient = np.append(recovered.recovery_coefficient[0], 1.0)
@@ -254,28 +255,21 @@ def _fit_one(
     timings: Sequence[TimePointTiming],
     site: SiteProfile,
     nuclide: Radionuclide,
-    prior: HalfLifePrior | None = None,
+    known: HalfLifePrior | EarlierCurves | None = None,
 ) -> TiaEstimate:
     times = np.array([timing.middle_delay_s for timing in timings])
     factors = np.array([middle_factor(nuclide, timing.acquisition_duration_s) for timing in timings])
     curve = TimeActivityCurve(times, activity_bq * factors, None)
-    if times.size == 1 and prior is not None:
-        return fit_single_scan(
-            curve,
-            nuclide,
-            prior,
-            head_rule=site.head_rule,
-            tail_rule=site.tail_rule,
-            relative_error=site.relative_error_without_sigma,
-        )
-    return fit_curve(
-        curve,
-        nuclide,
-        model="mono",
-        head_rule=site.head_rule,
-        tail_rule=site.tail_rule,
-        relative_error=site.relative_error_without_sigma,
-    )
+    rules: Any = {
+        "head_rule": site.head_rule,
+        "tail_rule": site.tail_rule,
+        "relative_error": site.relative_error_without_sigma,
+    }
+    if times.size > 1 or known is None:
+        return fit_curve(curve, nuclide, model="mono", **rules)
+    if isinstance(known, EarlierCurves):
+        return fit_with_earlier(curve, nuclide, known, **rules)
+    return fit_single_scan(curve, nuclide, known, **rules)
 
 
 def _text_of(code: str, estimate: TiaEstimate) -> str:

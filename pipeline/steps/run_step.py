@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipeline.domain.study import StudyTimePoint
     from pipeline.domain.therapy import Administration, CameraProfile
     from pipeline.imaging.register import Registration
+    from pipeline.physics.earlier_cycles import EarlierCurves
     from pipeline.physics.single_scan import HalfLifePrior
     from pipeline.settings import SiteProfile
 
@@ -227,17 +228,20 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
     }
 
 
-def _half_lives(store: ArrayStore, payload: Document) -> dict[str, HalfLifePrior] | None:
-    """Return the patient's own half-lives for a cycle of one scan; None where there are more."""
+def _half_lives(store: ArrayStore, payload: Document) -> dict[str, HalfLifePrior | EarlierCurves] | None:
+    """Return what the patient's earlier cycles tell a cycle of one scan; None where there are more."""
     if "history" not in payload:
         return None
-    timing = artefacts.timings_from(payload["study"])[0]
+    timing, site = artefacts.timings_from(payload["study"])[0], _site(payload)
+    administration = artefacts.administration_from(payload["study"]["administration"])
     return half_lives_of(
         payload["history"],
         load_cycle_form(Path(payload["cycle_form"])).extras,
         delineation_from(store, payload["segmented"]),
-        payload["study"]["administration"]["cycle"],
+        administration.cycle,
         timing.middle_delay_s,
+        nuclide_of(administration, site),
+        site.head_rule,
     )
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.domain.kinetics import TimeActivityCurve
+from pipeline.physics.decay import middle_factor
+from pipeline.physics.earlier_cycles import NOT_REUSED, EarlierFit, half_life_from
 from pipeline.physics.scan_sufficiency import SingleScanFacts, require_one_scan_suffices
-from pipeline.physics.single_scan import HalfLifePrior, patient_prior
 from pipeline.records.store import open_store
 from pipeline.records.times import day_of
 from pipeline.steps.plausibility import key_of
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
+    from pipeline.domain.kinetics import HeadRule
+    from pipeline.domain.nuclide import Radionuclide
+    from pipeline.physics.earlier_cycles import EarlierCurves
+    from pipeline.physics.single_scan import HalfLifePrior
     from pipeline.records.record import CycleVersion, PatientRecord
     from pipeline.steps.delineate import Delineation
 
@@ -24,11 +30,10 @@ Document = dict[str, Any]
 # Doses that limits depend on: their fit must have passed. Another region with a warning is not reused.
 INDISPENSABLE = frozenset({"kidney"})
 MARROW, BLOOD = "marrow", "aorta"
-NOT_REUSED = frozenset({"FIT_WARN", "AT_PHYSICAL_LIMIT", "AT_SHORTEST_LIMIT", "NON_POSITIVE_POINT"})
 
 
 def history_of(records: str, administration: Document) -> Document:
-    """Return what the record says about a patient's earlier full cycle, for a cycle of one scan.
+    """Return what the record says about a patient's earlier full cycles, for a cycle of one scan.
 
     Parameters
     ----------
@@ -40,20 +45,18 @@ def history_of(records: str, administration: Document) -> Document:
     Returns
     -------
     dict
-        ``cycle`` (None where no earlier cycle has two scans), ``regions`` (key -> half-life, its sigma, flags),
-        ``lesion_volume_ml``, ``creatinine_ratio``.
+        Of the last one ``cycle`` (None where no earlier cycle of the same nuclide has two scans), ``version``,
+        ``result_hash``, ``regions`` (key -> half-life, its sigma, flags, points), ``lesion_volume_ml`` and
+        ``creatinine_ratio``; of those before it ``earlier``.
     """
     with open_store(records) as store:
         record = store.find(administration["patient_key"])
-    full = _last_full_cycle(record, administration["cycle"])
-    if record is None or full is None:
+    full = _full_cycles(record, administration)
+    if record is None or not full:
         return {"cycle": None}
-    document = full.document
-    return {
-        "cycle": full.cycle,
-        "version": full.version,
-        "result_hash": full.result_hash,
-        "regions": {key_of(region): _region(region) for region in document["regions"] if _has_a_curve(region)},
+    document = full[-1].document
+    return _cycle(full[-1]) | {
+        "earlier": [_cycle(version) for version in full[:-1]],
         "lesion_volume_ml": sum(region["volume_ml"] for region in document["regions"] if region["kind"] == "lesion"),
         "creatinine_ratio": _creatinine_ratio(
             record, day_of(document["administration"]["start"], "start"), day_of(administration["start"], "start")
@@ -61,23 +64,41 @@ def history_of(records: str, administration: Document) -> Document:
     }
 
 
-def _last_full_cycle(record: PatientRecord | None, cycle: int) -> CycleVersion | None:
+def _full_cycles(record: PatientRecord | None, administration: Document) -> list[CycleVersion]:
     versions = record.latest_versions if record else ()
     wrong = record.filed_in_error if record else frozenset()
-    full = [v for v in versions if v.cycle < cycle and v.cycle not in wrong and len(v.document["time_points"]) > 1]
-    return full[-1] if full else None
+    before = [v for v in versions if v.cycle < administration["cycle"] and v.cycle not in wrong]
+    nuclide = administration["radionuclide"]
+    alike = [v for v in before if v.document["administration"]["radionuclide"] == nuclide]
+    return [v for v in alike if len(v.document["time_points"]) > 1]
+
+
+def _cycle(version: CycleVersion) -> Document:
+    points = version.document["time_points"]
+    regions = version.document["regions"]
+    return {
+        "cycle": version.cycle,
+        "version": version.version,
+        "result_hash": version.result_hash,
+        "regions": {key_of(region): _region(region, points) for region in regions if _has_a_curve(region)},
+    }
 
 
 def _has_a_curve(region: Document) -> bool:
     return bool(region.get("curve")) and bool(region.get("effective_half_life_s"))
 
 
-def _region(region: Document) -> Document:
+def _region(region: Document, points: list[Document]) -> Document:
+    durations = [point.get("acquisition_duration_s") for point in points]
+    # The curve is one of the acquisitions' middles: without their durations it is not on record.
+    known = all(durations) and len(region["activity"]) == len(durations)
+    pairs = zip(region["activity"], durations, strict=True) if known else ()
     return {
         "name": region["name"],
         "half_life_s": region["effective_half_life_s"],
         "sigma_s": region["curve"]["effective_half_life_sigma_s"],
         "flags": region["flags"],
+        "points": [[p["delay_s"], duration_s, p["activity_bq"]] for p, duration_s in pairs],
     }
 
 
@@ -91,9 +112,15 @@ def _creatinine_ratio(record: PatientRecord, then: date, now: date) -> float | N
 
 
 def half_lives_of(
-    history: Document, extras: Mapping[str, Any], delineation: Delineation, cycle: int, delay_s: float
-) -> dict[str, HalfLifePrior]:
-    """Return the half-lives that a cycle of one scan may take from the patient's earlier full cycle, by region key.
+    history: Document,
+    extras: Mapping[str, Any],
+    delineation: Delineation,
+    cycle: int,
+    delay_s: float,
+    nuclide: Radionuclide,
+    head_rule: HeadRule,
+) -> dict[str, HalfLifePrior | EarlierCurves]:
+    """Return what a cycle of one scan may take the half-lives from, of the patient's earlier full cycles.
 
     Parameters
     ----------
@@ -106,6 +133,13 @@ def half_lives_of(
     cycle : int
     delay_s : float
         Of the scan.
+    nuclide : Radionuclide
+    head_rule : str
+
+    Returns
+    -------
+    dict
+        Region key -> :func:`pipeline.physics.earlier_cycles.half_life_from`; without the regions that it gives none.
 
     Raises
     ------
@@ -113,15 +147,32 @@ def half_lives_of(
         ``SINGLE_SCAN_INSUFFICIENT``.
     """
     require_one_scan_suffices(_facts(history, extras, delineation, cycle), delay_s)
-    source = f"cycle {history['cycle']} of this patient"
-    found = {
-        key: patient_prior(region["half_life_s"], region["sigma_s"], source)
-        for key, region in history["regions"].items()
-        if not NOT_REUSED & set(region["flags"])
-    }
+    cycles = [*history["earlier"], history]
+    keys = dict.fromkeys(key for one in cycles for key in one["regions"])
+    chosen = {key: half_life_from(_fits(key, cycles, nuclide), history["cycle"], head_rule) for key in keys}
+    found = {key: known for key, known in chosen.items() if known is not None}
     # Marrow dosed by blood has no image curve on record; its activity follows the blood (Forrer et al., Eur J Nucl Med
     # Mol Imaging 2009;36:1138), so it takes the half-life of the aorta.
     return ({MARROW: found[BLOOD]} if BLOOD in found else {}) | found
+
+
+def _fits(key: str, cycles: list[Document], nuclide: Radionuclide) -> list[EarlierFit]:
+    filed = [(one["cycle"], one["regions"][key]) for one in cycles if key in one["regions"]]
+    return [
+        EarlierFit(
+            cycle, region["half_life_s"], region["sigma_s"], tuple(region["flags"]), _curve(region["points"], nuclide)
+        )
+        for cycle, region in filed
+    ]
+
+
+def _curve(points: list[list[float]], nuclide: Radionuclide) -> TimeActivityCurve | None:
+    """Return the points at the middles of their acquisitions, as the earlier cycle was fitted."""
+    if not points:
+        return None
+    delay_s, duration_s, activity_bq = np.asarray(points, dtype=np.float64).T
+    factors = np.array([middle_factor(nuclide, float(one)) for one in duration_s])
+    return TimeActivityCurve(delay_s + duration_s / 2.0, activity_bq * factors, None)
 
 
 def _facts(history: Document, extras: Mapping[str, Any], delineation: Delineation, cycle: int) -> SingleScanFacts:

@@ -7,17 +7,23 @@ from typing import Any
 import pytest
 from record_examples import AT, SETTINGS, region, result
 
+from pipeline.domain.nuclide import Radionuclide
+from pipeline.physics.earlier_cycles import EarlierCurves
+from pipeline.physics.single_scan import HalfLifePrior
 from pipeline.records import RecordStore
-from pipeline.steps.single_scan_cycle import history_of
+from pipeline.steps.single_scan_cycle import half_lives_of, history_of
 
-TWO = [{"delay_s": 86400.0}, {"delay_s": 345600.0}]
+LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
+TWO: list[dict[str, Any]] = [{"delay_s": 86400.0}, {"delay_s": 345600.0}]
+TIMED = [point | {"acquisition_duration_s": 1800.0} for point in TWO]
+POINTS = [{"delay_s": 86400.0, "activity_bq": 8e7}, {"delay_s": 345600.0, "activity_bq": 3e7}]
 CURVE = {"model": "mono", "effective_half_life_sigma_s": 9000.0}
-NOW = {"patient_key": "phantom-1", "cycle": 3, "start": "2026-06-20T10:00:00+02:00"}
+NOW = {"patient_key": "phantom-1", "cycle": 3, "start": "2026-06-20T10:00:00+02:00", "radionuclide": "Lu-177"}
 
 
 def _regions(*, flags: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     return [
-        region("kidney", 4.0, laterality="left", curve=CURVE, flags=list(flags)),
+        region("kidney", 4.0, laterality="left", curve=CURVE, flags=list(flags), activity=POINTS),
         region("lesion-1", 20.0, mass_g=21.0, kind="lesion", curve=CURVE),
         region("marrow", 0.1, kind="marrow", curve=None),
     ]
@@ -66,3 +72,51 @@ def test_no_full_cycle(store: RecordStore, url: str) -> None:
     assert history_of(url, NOW) == {"cycle": None}
     # A later cycle is not an earlier one.
     assert history_of(url, NOW | {"cycle": 1}) == {"cycle": None}
+
+
+def test_another_nuclide_tells_nothing(store: RecordStore, url: str) -> None:
+    _file(store, 1, "2026-03-02T10:00:00+01:00", TWO)
+    assert history_of(url, NOW | {"radionuclide": "Y-90"}) == {"cycle": None}
+
+
+class NoLesions:
+    """A delineation without lesions, as the volume's ratio asks for it."""
+
+    class segmentation:
+        regions = ()
+
+        class grid:
+            voxel_volume_ml = 0.1
+
+
+def _known(url: str) -> dict[str, Any]:
+    history = history_of(url, NOW) | {"lesion_volume_ml": 0.0, "creatinine_ratio": 1.0}
+    return half_lives_of(history, {"new_hydronephrosis": False}, NoLesions(), 3, 86400.0, LU, "extrapolate")  # type: ignore[arg-type]
+
+
+def test_two_full_cycles_are_used_together(store: RecordStore, url: str) -> None:
+    _file(store, 1, "2026-03-02T10:00:00+01:00", TIMED)
+    _file(store, 2, "2026-04-28T10:00:00+02:00", TIMED)
+    history = history_of(url, NOW)
+    assert (history["cycle"], [one["cycle"] for one in history["earlier"]]) == (2, [1])
+    assert history["regions"]["kidney_left"]["points"] == [[86400.0, 1800.0, 8e7], [345600.0, 1800.0, 3e7]]
+    known = _known(url)
+    kidney = known["kidney_left"]
+    assert isinstance(kidney, EarlierCurves)
+    assert kidney.source == "cycles 1, 2 of this patient together"
+    # The middle of half an hour, 900 s later: exp(-ln 2 x 900/574301) of the activity at the start.
+    assert kidney.curves[0].time_s.tolist() == [87300.0, 346500.0]
+    assert kidney.curves[1].activity_bq[0] == pytest.approx(8e7 * 0.998914, rel=1e-6)
+    # No points of the lesion are on record: the last full cycle's half-life.
+    assert isinstance(known["lesion-1"], HalfLifePrior)
+    assert known["lesion-1"].source == "cycle 2 of this patient"
+
+
+@pytest.mark.parametrize("first", [TWO, TIMED[:1]])
+def test_one_usable_cycle_tells_its_half_life(store: RecordStore, url: str, first: list[dict[str, Any]]) -> None:
+    # Without the acquisitions' durations, or with one scan, cycle 1 has no curve to be fitted with.
+    _file(store, 1, "2026-03-02T10:00:00+01:00", first)
+    _file(store, 2, "2026-04-28T10:00:00+02:00", TIMED)
+    kidney = _known(url)["kidney_left"]
+    assert isinstance(kidney, HalfLifePrior)
+    assert kidney.source == "cycle 2 of this patient"

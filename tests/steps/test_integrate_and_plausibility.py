@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from pipeline.domain.geometry import Grid
+from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.maps import ActivityMap, DensityMap
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.regions import Region, Segmentation
 from pipeline.domain.therapy import Administration, CameraProfile, RecoveryCurve, TimePointTiming
 from pipeline.errors import RefusalError
 from pipeline.files.forms import CycleForm
+from pipeline.physics.earlier_cycles import EarlierCurves
 from pipeline.physics.plausibility import blood_level_flags
 from pipeline.physics.recovery import equivalent_fwhm_mm, spill_out_map
 from pipeline.physics.single_scan import HalfLifePrior
@@ -113,6 +115,30 @@ def test_one_scan_takes_the_half_life_it_is_given_in_region_and_map() -> None:
     assert found.voxels is not None
     assert float(found.voxels.effective_half_life_s[12, 12, 12]) == pytest.approx(51.0 * 3600.0, rel=1e-3)
     assert "SINGLE_POINT_PRIOR" in {flag.code for flag in found.flags}
+
+
+def test_one_scan_is_fitted_with_the_patients_earlier_full_cycles() -> None:
+    """Two cycles of 51 h (sphere) and 80 h (rest) tell it: TIA of the mean over what they leave open, and the map."""
+    delineation, hours = sphere(), 24.0
+    inside = np.asarray(delineation.fraction[0])
+    scan = [ActivityMap(GRID, np.full(GRID.shape, 1e5, dtype=np.float32))]
+    bare = CameraProfile("c", (), 1.0, 0.03, 30.0, 120, 0.0, "none", None)
+    time_s = np.array([24.0, 96.0, 168.0]) * 3600.0
+    curves = {h: TimeActivityCurve(time_s, 1e8 * 2.0 ** (-time_s / (h * 3600.0)), None) for h in (51.0, 80.0)}
+    known = {
+        "kidney_left": EarlierCurves((curves[51.0],) * 2, "cycles 1, 2 of this patient together"),
+        "remainder": EarlierCurves((curves[80.0],) * 2, "cycles 1, 2 of this patient together"),
+    }
+    found = integrate(scan, [timing(hours)], delineation, [bare], Site(), LU, None, known)  # type: ignore[arg-type]
+    kidney, rest = found.regions
+    assert kidney.estimate.model == rest.estimate.model == "hierarchical"
+    assert kidney.estimate.half_life_source == "cycles 1, 2 of this patient together"
+    point_bq, rate = 1e5 * inside.sum() * GRID.voxel_volume_ml, np.log(2.0) / (51.0 * 3600.0)
+    # A(24 h) e^(k t)/k; the mean over the half-lives left open (12 %) lies 1 % above it.
+    assert kidney.estimate.tia_bq_s == pytest.approx(point_bq * np.exp(rate * hours * 3600.0) / rate, rel=0.015)
+    tia = np.asarray(found.tia.tia_bq_s_per_ml, dtype=np.float64) * GRID.voxel_volume_ml
+    assert float(tia[inside > 0].sum()) == pytest.approx(kidney.estimate.tia_bq_s, rel=1e-4)
+    assert {f.region for f in found.flags if f.code == "SINGLE_POINT_PRIOR"} == {"kidney_left", "remainder"}
 
 
 def test_one_scan_without_a_half_life_is_refused() -> None:

@@ -256,8 +256,6 @@ def test_covariance_of_one_exponential_by_hand() -> None:
 
 # --- fits
 
-DAY_RATE = math.log(2.0) / (51.0 * HOUR)
-
 
 @pytest.mark.parametrize(
     ("physical_h", "shortest_h", "component_h"), [(PHYSICAL_H, 10.0, 0.1), (20.0, 5.0, 0.1), (2.0, 0.5, 0.05)]
