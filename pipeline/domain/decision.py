@@ -21,6 +21,8 @@ class GivenCycle:
     """One cycle that was given, with its filed doses.
 
     ``kidney_gy`` is the value of the rule; ``kidney_left_gy`` and ``kidney_right_gy`` serve the asymmetry row only.
+    ``kidney_one_scan_method`` and ``marrow_one_scan_method`` are method ids (``single-patient``, ``hierarchical``) of a
+    dose whose half-life no scan of the cycle told; empty otherwise.
     """
 
     given_on: date
@@ -38,6 +40,8 @@ class GivenCycle:
     marrow_sigma_independent_gy: float = 0.0
     asymmetry_acknowledged: bool = False
     second_check_failed: bool = False
+    kidney_one_scan_method: str = ""
+    marrow_one_scan_method: str = ""
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,8 @@ def _dose_fields(
         "marrow_status": marrow_status,
         "marrow_sigma_correlated_gy": (marrow_dose or _NONE).sigma_correlated_gy,
         "marrow_sigma_independent_gy": (marrow_dose or _NONE).sigma_independent_gy,
+        "kidney_one_scan_method": (kidney or _NONE).one_scan_method,
+        "marrow_one_scan_method": (marrow_dose or _NONE).one_scan_method,
     }
 
 

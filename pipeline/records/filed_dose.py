@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,13 +12,21 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
+# What every curve of one scan carries; it has no half-life of its own.
+ONE_SCAN = "SINGLE_POINT_PRIOR"
+
+
 @dataclass(frozen=True)
 class FiledDose:
-    """A dose with the parts of its sigma that are, and are not, shared by all cycles."""
+    """A dose with the parts of its sigma that are, and are not, shared by all cycles.
+
+    ``one_scan_method``: method id of a dose whose half-life no scan of the cycle told; empty otherwise.
+    """
 
     mean_gy: float
     sigma_correlated_gy: float
     sigma_independent_gy: float
+    one_scan_method: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,23 @@ def marrow(regions: Sequence[Document], limit_method: str | None) -> tuple[Filed
     found = [region for region in regions if region["name"] == "marrow"]
     matching = [region for region in found if region["method"] == limit_method]
     chosen = next(iter([*matching, *found]), None)
-    return (_dose(chosen), str(chosen["method"])) if chosen else (None, "")
+    if chosen is None:
+        return None, ""
+    dose = _dose(chosen)
+    return dose and replace(dose, one_scan_method=_marrow_method(chosen, regions)), str(chosen["method"])
+
+
+def _one_scan_method(region: Document) -> str:
+    if ONE_SCAN not in region["flags"]:
+        return ""
+    return str((region.get("curve") or {}).get("model", "method not filed"))
+
+
+def _marrow_method(region: Document, regions: Sequence[Document]) -> str:
+    """Return the marrow's own method; that of the aorta, where its blood stands in for the marrow's curve."""
+    if ONE_SCAN not in region["flags"] or region.get("curve"):
+        return _one_scan_method(region)
+    return next((_one_scan_method(r) for r in regions if r["name"] == "aorta"), "") or _one_scan_method(region)
 
 
 def _side(regions: Sequence[Document], laterality: str) -> float | None:
@@ -64,6 +88,7 @@ def _mass_weighted(regions: Sequence[Document]) -> FiledDose | None:
         mean_gy=math.fsum(w * dose.mean_gy for w, dose in pairs),
         sigma_correlated_gy=math.fsum(w * dose.sigma_correlated_gy for w, dose in pairs),
         sigma_independent_gy=math.hypot(*(w * dose.sigma_independent_gy for w, dose in pairs)),
+        one_scan_method=", ".join(sorted({dose.one_scan_method for dose in doses} - {""})),
     )
 
 
@@ -71,7 +96,7 @@ def _dose(region: Document) -> FiledDose | None:
     if region["mean_dose_gy"] is None:
         return None
     correlated_gy, independent_gy = _sigmas_gy(region)
-    return FiledDose(float(region["mean_dose_gy"]), correlated_gy, independent_gy)
+    return FiledDose(float(region["mean_dose_gy"]), correlated_gy, independent_gy, _one_scan_method(region))
 
 
 def _sigmas_gy(region: Document) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from pipeline.report import dose_tables, sections, tables
 from pipeline.report.appendix import figure_section, provenance, signatures
 from pipeline.report.history import cycle_doses, organ_sums
 from pipeline.report.ledger_appendix import ledger_appendix
+from pipeline.report.one_scan_table import one_scan_table
 from pipeline.report.paper import RunningText, build, register_fonts
 from pipeline.report.volumes import ReportVolumes
 
@@ -57,6 +58,7 @@ def write_report(
         *sections.administration(document),
         *sections.images(document),
         *tables.curves_table(document),
+        *one_scan_table(document),
         *tables.map_table(document),
         *dose_tables.rates_table(document),
         *dose_tables.sphere_table(document),

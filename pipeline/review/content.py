@@ -12,6 +12,7 @@ from pipeline.domain.provenance import content_hash
 from pipeline.report import style
 from pipeline.report.curve_shape import curve_shape
 from pipeline.report.history import DRAFT, cycle_doses, limit_value, organ_sums
+from pipeline.report.one_scan_table import assumed_text
 from pipeline.report.sections import OUTCOME_WORDS, cycles_left, missing
 from pipeline.report.tables import all_flags
 from pipeline.report.text import (
@@ -250,6 +251,8 @@ def _curve(region: Mapping[str, Any], half_life_s: float | None) -> Content | No
     fit = region.get("curve")
     fitted = f" · {fit['model']} {fit['fit_points']}/{len(points)}" if fit else ""
     outside = f" · {percent(fit.get('extrapolated_fraction'))} extrap." if fit else ""
+    told = assumed_text(region)
+    assumed = f" · {told}" if told else ""
     return {
         "points": [
             [
@@ -262,7 +265,7 @@ def _curve(region: Mapping[str, Any], half_life_s: float | None) -> Content | No
         "inside": None if shape is None else _line(shape.inside),
         "outside": [] if shape is None else [_line(part) for part in (shape.head, shape.tail) if part is not None],
         "end_h": end_s / SECONDS_PER_HOUR,
-        "caption": f"T_eff {hours(region['effective_half_life_s'])} h{fitted}{outside}",
+        "caption": f"T_eff {hours(region['effective_half_life_s'])} h{fitted}{outside}{assumed}",
     }
 
 

@@ -38,6 +38,13 @@ def _reasons(situation: Situation) -> tuple[Reason, ...]:
     return tuple(sorted(found, key=lambda reason: (-SEVERITY[reason.level], reason.row)))
 
 
+def _one_scan_advisories(account: DoseAccount) -> tuple[str, ...]:
+    """Name the counted doses whose half-life no scan of their cycle told, with the method that stood in."""
+    found = [entry for entry in account.entries if entry.is_counted and entry.one_scan_method]
+    listed = "; ".join(f"cycle {entry.cycle}: {entry.one_scan_method}" for entry in found)
+    return (f"{account.organ.upper()}_DOSE_FROM_ONE_SCAN({listed})",) if found else ()
+
+
 def _dose_advisories(account: DoseAccount) -> tuple[str, ...]:
     organ = account.organ.upper()
     if not account.enforced:
@@ -79,6 +86,8 @@ def _advisories(situation: Situation) -> tuple[str, ...]:
         *_count_advisories(situation),
         *_dose_advisories(situation.kidney),
         *_dose_advisories(situation.marrow),
+        *_one_scan_advisories(situation.kidney),
+        *_one_scan_advisories(situation.marrow),
         *interval_extended(situation),
         *_later_advisories(situation),
     )

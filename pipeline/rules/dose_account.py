@@ -17,7 +17,10 @@ SIGNED = frozenset({"SIGNED", "IMPUTED_SIGNED"})
 
 @dataclass(frozen=True)
 class DoseEntry:
-    """One organ's dose of one cycle (``cycle`` counts from 1), with the correlated and independent parts of sigma."""
+    """One organ's dose of one cycle (``cycle`` counts from 1), with the correlated and independent parts of sigma.
+
+    ``one_scan_method``: method id where no scan of the cycle told the half-life; empty otherwise.
+    """
 
     cycle: int
     activity_gbq: float
@@ -26,6 +29,7 @@ class DoseEntry:
     method_matches: bool
     sigma_correlated_gy: float
     sigma_independent_gy: float
+    one_scan_method: str = ""
 
     @property
     def is_missing(self) -> bool:
@@ -129,6 +133,7 @@ def _kidney_entry(number: int, cycle: GivenCycle) -> DoseEntry:
         method_matches=True,
         sigma_correlated_gy=cycle.kidney_sigma_correlated_gy,
         sigma_independent_gy=cycle.kidney_sigma_independent_gy,
+        one_scan_method=cycle.kidney_one_scan_method,
     )
 
 
@@ -141,6 +146,7 @@ def _marrow_entry(number: int, cycle: GivenCycle, limit_method: str) -> DoseEntr
         method_matches=cycle.marrow_method == limit_method,
         sigma_correlated_gy=cycle.marrow_sigma_correlated_gy,
         sigma_independent_gy=cycle.marrow_sigma_independent_gy,
+        one_scan_method=cycle.marrow_one_scan_method,
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.domain.kinetics import TiaEstimate
     from pipeline.domain.maps import DensityMap, DoseMap
     from pipeline.domain.regions import Region, Segmentation
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
@@ -205,16 +206,27 @@ def _activity(kinetics: RegionKinetics, timings: Sequence[TimePointTiming], rela
 def curve_document(kinetics: RegionKinetics, points: int) -> Document:
     """Return the fit as JSON; ``mono-last-2`` used the last two points."""
     estimate = kinetics.estimate
-    last = estimate.model.rsplit("-", 1)[-1]
+    _, rising, last = estimate.model.partition("mono-last-")
     return {
         "model": estimate.model,
         "head_rule": estimate.head_rule,
         "tail_rule": estimate.tail_rule,
         "parameters": {name: float(value) for name, value in estimate.parameters.items()},
-        "fit_points": int(last) if last.isdigit() else points,
+        "fit_points": int(last) if rising else points,
         "extrapolated_fraction": estimate.extrapolated_fraction,
         "effective_half_life_sigma_s": estimate.effective_half_life_sigma_s,
-    }
+    } | _certainty(estimate)
+
+
+def _certainty(estimate: TiaEstimate) -> Document:
+    """Return the interval of the fit, or the bounds of its bias, and what was assumed of the half-life."""
+    interval, bias = estimate.tia_ci95_bq_s, estimate.bias_relative
+    return (
+        {"assumed_fraction": estimate.assumed_fraction}
+        | ({"tia_ci95_bq_s": list(interval), "interval_method": estimate.interval_method} if interval else {})
+        | ({"bias_relative": list(bias)} if bias else {})
+        | ({"half_life_source": estimate.half_life_source} if estimate.half_life_source else {})
+    )
 
 
 def dvh_document(dose: DoseMap, fraction: NDArray[np.float32]) -> Document:

@@ -86,6 +86,25 @@ def test_the_sigma_of_the_marrow_without_a_split_is_shared_by_the_cycles(ready: 
     assert (first.marrow_sigma_correlated_gy, first.marrow_sigma_independent_gy) == (0.003, 0.004)
 
 
+def test_doses_from_one_scan_are_named_with_their_method(store: RecordStore) -> None:
+    """Once signed; the marrow by the aorta's blood has the aorta's method, a marrow by blood samples none."""
+    assumed: dict[str, Any] = {"flags": ["SINGLE_POINT_PRIOR"], "curve": {"model": "hierarchical"}}
+    kidneys = [region("kidney", 3.0, laterality=side, **assumed) for side in ("left", "right")]
+    aorta = region("aorta", 0.2, kind="blood", **assumed)
+    by_aorta = region("marrow", 0.1, kind="marrow", method="image_aorta", flags=["SINGLE_POINT_PRIOR"], curve=None)
+    file_cycle(store, result(regions=[*kidneys, aorta, by_aorta]))
+    cycle = store.course("phantom-1", ON, 7.4)[0].cycles[0]
+    assert (cycle.kidney_one_scan_method, cycle.marrow_one_scan_method) == ("hierarchical", "hierarchical")
+    assert decide_next(store, "phantom-1", ON)["advisories"] == []
+    physicist(store)
+    # The limit is one of blood_only: a marrow dose by the aorta does not count.
+    assert "KIDNEY_DOSE_FROM_ONE_SCAN(cycle 1: hierarchical)" in decide_next(store, "phantom-1", ON)["advisories"]
+    assert not [a for a in decide_next(store, "phantom-1", ON)["advisories"] if a.startswith("MARROW")]
+    samples = region("marrow", 0.1, kind="marrow", method="blood_only", curve=None)
+    file_cycle(store, result(regions=[*kidneys, aorta, samples]), key="key-2")
+    assert store.course("phantom-1", ON, 7.4)[0].cycles[0].marrow_one_scan_method == ""
+
+
 def test_a_single_kidney_counts_alone_and_small_regions_do_not_count(store: RecordStore) -> None:
     regions = [region("kidney", 5.0, laterality="right"), region("kidney", 9.0, laterality="left", kind="small_voi")]
     file_cycle(store, result(regions=regions))

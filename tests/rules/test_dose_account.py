@@ -99,3 +99,20 @@ def test_the_part_of_each_dose_that_the_next_cycle_repeats(source, weights) -> N
     first, second = cycles(4.0, 3.0)
     account = kidney_account(course(replace(first, activity_gbq=8.0), replace(second, activity_gbq=4.0)), LIMITS)
     assert projection_weights(account, 6.0, source) == pytest.approx(weights, rel=1e-15)
+
+
+def test_a_counted_dose_from_one_scan_is_an_advisory_with_cycle_and_method() -> None:
+    """It decides nothing; a draft is not counted, nor a marrow dose of another method than the limit's."""
+    one, two, three = cycles(3.5, 3.5, 3.5)
+    later = (
+        replace(two, kidney_one_scan_method="single-patient", marrow_one_scan_method="single-patient"),
+        replace(three, kidney_one_scan_method="hierarchical"),
+    )
+    decision = decide(course(one, *later))
+    assert decision.advisories == (
+        "KIDNEY_DOSE_FROM_ONE_SCAN(cycle 2: single-patient; cycle 3: hierarchical)",
+        "MARROW_DOSE_FROM_ONE_SCAN(cycle 2: single-patient)",
+    )
+    assert decision.outcome == decide(course(one, two, three)).outcome == "GIVE"
+    draft = replace(later[0], kidney_status="DRAFT", marrow_method="image_aorta")
+    assert not [a for a in decide(course(one, draft)).advisories if "ONE_SCAN" in a]
