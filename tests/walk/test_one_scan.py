@@ -72,9 +72,9 @@ def test_cycle_3_with_one_scan_after_two_full_ones(tmp_path: Path) -> None:
     write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=3)
     walk_cycle(patient, out, cycle=1)
     _later_cycle(patient, out, "", cycle=2, scans="")
-    panels = [{"date": day, "creatinine": 75.0} for day in ("2026-02-25", "2026-04-15", "2026-06-10")]
+    panels = [{"date": day, "creatinine": 75.0} for day in ("2026-02-25", "2026-04-15", "2026-06-02")]
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
-        store.add_labs("phantom-11", panels, at=datetime(2026, 6, 11, tzinfo=UTC))
+        store.add_labs("phantom-11", panels, at=datetime(2026, 6, 3, tzinfo=UTC))
     result = _later_cycle(patient, out, NO_HYDRONEPHROSIS, cycle=3)
     rows = against_truth(patient, result)
     for region in ("left kidney", "right kidney", "liver", "spleen", "lesion-1", "lesion-2"):
