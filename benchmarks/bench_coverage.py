@@ -1,6 +1,6 @@
 """How often the 95 % interval of each kinetic method holds the truth, and its bias, over simulated noisy curves.
 
-    python benchmarks/bench_coverage.py --curves 2000 [--methods mono single hierarchical bi average tri]
+    python benchmarks/bench_coverage.py --curves 2000 [--methods mono single hierarchical earlier bi average tri]
 
 Half-lives are drawn from the population that the method itself states (the package's log-normal table, cut off at
 physical decay; the between-cycle spread of the hierarchical fit). Noise is normal, a constant part of the true
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.files.nuclide_tables import load_nuclide
+from pipeline.physics.earlier_cycles import EarlierCurves, fit_with_earlier
 from pipeline.physics.hierarchical_fit import fit_cycles
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.single_scan import BETWEEN_CYCLES_LOG_SIGMA, HalfLifePrior, fit_single_scan, patient_prior
@@ -144,6 +145,23 @@ def cycles(*, population: bool, which: int) -> Case:
     return case
 
 
+def after_two_full(*, together: bool) -> Case:
+    """Two cycles of three scans, then one with 24 h alone: by both, or by the second one's half-life."""
+
+    def case(rng: Random, noise: float) -> Answer:
+        patient, spread = half_life_h(rng, KIDNEY), abs(rng.standard_normal()) * BETWEEN_CYCLES_LOG_SIGMA
+        parts = [[(1e8, half_life_h(rng, (patient, spread)))] for _ in range(3)]
+        first, second = (noisy(rng, THREE, one, noise) for one in parts[:2])
+        now = noisy(rng, (24.0,), parts[2], noise)
+        if together:
+            return fit_with_earlier(now, LU, EarlierCurves((first, second), ""), relative_error=noise), exact(parts[2])
+        last = fit_curve(second, LU, relative_error=noise)
+        prior = patient_prior(last.effective_half_life_s, last.effective_half_life_sigma_s, "cycle 2")
+        return fit_single_scan(now, LU, prior, relative_error=noise), exact(parts[2])
+
+    return case
+
+
 def rows() -> dict[str, list[Row]]:
     """Return the rows by the word that asks for them."""
     kidney = lambda rng: half_life_h(rng, KIDNEY, high=110.0)  # noqa: E731 - a draw, named once
@@ -169,6 +187,12 @@ def rows() -> dict[str, list[Row]]:
             Row("hierarchical, cycle 1 (3 scans)", "kidney, flat", cycles(population=False, which=0)),
             Row("hierarchical, cycle 3 (24 h)", "kidney, flat", cycles(population=False, which=2)),
             Row("hierarchical, cycle 3 (24 h)", "kidney, population", cycles(population=True, which=2)),
+        ],
+        "earlier": [
+            Row(
+                "hierarchical, 24 h after two full cycles", "kidney, spread half-normal", after_two_full(together=True)
+            ),
+            Row("single-patient, the same curves", "kidney, spread half-normal", after_two_full(together=False)),
         ],
         "bi": [
             Row("bi, 8 points", "67 h (0.31) to 110 h, and 4-14 h", several(EIGHT, "bi", lambda _: 2)),
