@@ -119,6 +119,7 @@ def _document(region: str, estimate: TiaEstimate, *, measured_sigma: bool) -> di
         "tia_nearly_gaussian": estimate.nearly_gaussian,
         "bias_relative": None if estimate.bias_relative is None else list(estimate.bias_relative),
         "assumed_fraction": estimate.assumed_fraction,
+        "half_life_source": estimate.half_life_source,
         "model_weights": estimate.model_weights,
         "extrapolated_fraction": estimate.extrapolated_fraction,
         "head_rule": estimate.head_rule,

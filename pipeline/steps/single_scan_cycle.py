@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.physics.decay import middle_factor
 from pipeline.physics.earlier_cycles import NOT_REUSED, EarlierFit, half_life_from
-from pipeline.physics.scan_sufficiency import SingleScanFacts, require_one_scan_suffices
+from pipeline.physics.scan_sufficiency import TUMOUR_VOLUME_RATIO, SingleScanFacts, require_one_scan_suffices
 from pipeline.records.store import open_store
 from pipeline.records.times import day_of
 from pipeline.steps.plausibility import key_of
@@ -98,6 +99,9 @@ def _region(region: Document, points: list[Document]) -> Document:
         "half_life_s": region["effective_half_life_s"],
         "sigma_s": region["curve"]["effective_half_life_sigma_s"],
         "flags": region["flags"],
+        "kind": region["kind"],
+        "host": region.get("host"),
+        "volume_ml": region["volume_ml"],
         "points": [[p["delay_s"], duration_s, p["activity_bq"]] for p, duration_s in pairs],
     }
 
@@ -149,15 +153,43 @@ def half_lives_of(
     require_one_scan_suffices(_facts(history, extras, delineation, cycle), delay_s)
     cycles = [*history["earlier"], history]
     keys = dict.fromkeys(key for one in cycles for key in one["regions"])
-    chosen = {key: half_life_from(_fits(key, cycles, nuclide), history["cycle"], head_rule) for key in keys}
+    now = _lesions(delineation)
+    chosen = {key: half_life_from(_fits(key, cycles, now, nuclide), history["cycle"], head_rule) for key in keys}
     found = {key: known for key, known in chosen.items() if known is not None}
     # Marrow dosed by blood has no image curve on record; its activity follows the blood (Forrer et al., Eur J Nucl Med
     # Mol Imaging 2009;36:1138), so it takes the half-life of the aorta.
     return ({MARROW: found[BLOOD]} if BLOOD in found else {}) | found
 
 
-def _fits(key: str, cycles: list[Document], nuclide: Radionuclide) -> list[EarlierFit]:
-    filed = [(one["cycle"], one["regions"][key]) for one in cycles if key in one["regions"]]
+@dataclass(frozen=True)
+class _Lesion:
+    volume_ml: float
+    host: str | None
+
+
+def _lesions(delineation: Delineation) -> dict[str, _Lesion]:
+    segmentation = delineation.segmentation
+    voxel_ml = segmentation.grid.voxel_volume_ml
+    return {
+        region.key: _Lesion(float(np.count_nonzero(segmentation.mask(region))) * voxel_ml, region.host)
+        for region in segmentation.regions
+        if region.kind == "lesion"
+    }
+
+
+def _may_be_the_same(key: str, then: Document, now: Mapping[str, _Lesion]) -> bool:
+    """Tell whether a region of then is the one of that key now: lesions are numbered anew in every cycle."""
+    if then["kind"] != "lesion":
+        return True
+    lesion, (low, high) = now.get(key), TUMOUR_VOLUME_RATIO
+    if lesion is None or (lesion.host and then["host"] and lesion.host != then["host"]):
+        return False
+    return low * then["volume_ml"] <= lesion.volume_ml <= high * then["volume_ml"]
+
+
+def _fits(key: str, cycles: list[Document], now: Mapping[str, _Lesion], nuclide: Radionuclide) -> list[EarlierFit]:
+    alike = [one for one in cycles if key in one["regions"] and _may_be_the_same(key, one["regions"][key], now)]
+    filed = [(one["cycle"], one["regions"][key]) for one in alike]
     return [
         EarlierFit(
             cycle, region["half_life_s"], region["sigma_s"], tuple(region["flags"]), _curve(region["points"], nuclide)
@@ -191,10 +223,7 @@ def _facts(history: Document, extras: Mapping[str, Any], delineation: Delineatio
 
 
 def _volume_ratio(then_ml: float, delineation: Delineation) -> float | None:
-    segmentation = delineation.segmentation
-    lesions = [region for region in segmentation.regions if region.kind == "lesion"]
-    voxels = sum(int(np.count_nonzero(segmentation.mask(region))) for region in lesions)
-    now_ml = voxels * segmentation.grid.voxel_volume_ml
+    now_ml = sum(lesion.volume_ml for lesion in _lesions(delineation).values())
     if then_ml == 0.0:
         return 1.0 if now_ml == 0.0 else None
     return now_ml / then_ml

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from record_examples import AT, SETTINGS, region, result
 
+from pipeline.domain.geometry import Grid
+from pipeline.domain.maps import DensityMap
 from pipeline.domain.nuclide import Radionuclide
+from pipeline.domain.regions import Region, Segmentation
 from pipeline.physics.earlier_cycles import EarlierCurves
 from pipeline.physics.single_scan import HalfLifePrior
 from pipeline.records import RecordStore
+from pipeline.steps.delineate import Delineation
 from pipeline.steps.single_scan_cycle import half_lives_of, history_of
 
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
@@ -24,7 +29,7 @@ NOW = {"patient_key": "phantom-1", "cycle": 3, "start": "2026-06-20T10:00:00+02:
 def _regions(*, flags: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     return [
         region("kidney", 4.0, laterality="left", curve=CURVE, flags=list(flags), activity=POINTS),
-        region("lesion-1", 20.0, mass_g=21.0, kind="lesion", curve=CURVE),
+        region("lesion-1", 20.0, mass_g=21.0, kind="lesion", host="liver", curve=CURVE),
         region("marrow", 0.1, kind="marrow", curve=None),
     ]
 
@@ -79,19 +84,35 @@ def test_another_nuclide_tells_nothing(store: RecordStore, url: str) -> None:
     assert history_of(url, NOW | {"radionuclide": "Y-90"}) == {"cycle": None}
 
 
-class NoLesions:
-    """A delineation without lesions, as the volume's ratio asks for it."""
+def _delineation(lesion_ml: float, host: str | None = None) -> Delineation:
+    """One lesion of so many mL, in voxels of 1 mL."""
+    grid = Grid((1, 1, 200), np.diag([10.0, 10.0, 10.0, 1.0]), "1.2.3")
+    label = (np.arange(200) < lesion_ml).astype(np.int16).reshape(grid.shape)
+    lesion = Region(1, "lesion-1", None, "lesion", "auto", host=host)
+    density = DensityMap(grid, np.ones(grid.shape, dtype=np.float32))
+    whole = np.ones(grid.shape, dtype=np.float32)
+    return Delineation(Segmentation(grid, label, (lesion,), "test"), density, density, whole[None], whole, ())
 
-    class segmentation:
-        regions = ()
 
-        class grid:
-            voxel_volume_ml = 0.1
+def _known(url: str, lesion_ml: float = 20.0, host: str | None = None) -> dict[str, Any]:
+    history = history_of(url, NOW) | {"lesion_volume_ml": lesion_ml, "creatinine_ratio": 1.0}
+    extras = {"new_hydronephrosis": False}
+    return half_lives_of(history, extras, _delineation(lesion_ml, host), 3, 86400.0, LU, "extrapolate")
 
 
-def _known(url: str) -> dict[str, Any]:
-    history = history_of(url, NOW) | {"lesion_volume_ml": 0.0, "creatinine_ratio": 1.0}
-    return half_lives_of(history, {"new_hydronephrosis": False}, NoLesions(), 3, 86400.0, LU, "extrapolate")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("lesion_ml", "host", "reused"),
+    [(20.0, None, True), (11.0, "liver", True), (39.0, None, True), (9.0, None, False), (41.0, None, False),
+     (20.0, "bone", False)],
+)  # fmt: skip
+def test_a_lesion_of_another_size_or_organ_is_another_lesion(
+    store: RecordStore, url: str, lesion_ml: float, host: str | None, reused: bool
+) -> None:
+    # 20 mL in the liver then; lesions are numbered anew in every cycle. Half to twice, as for all lesions together.
+    _file(store, 1, "2026-03-02T10:00:00+01:00", TIMED)
+    known = _known(url, lesion_ml, host)
+    assert ("lesion-1" in known) == reused
+    assert "kidney_left" in known
 
 
 def test_two_full_cycles_are_used_together(store: RecordStore, url: str) -> None:
