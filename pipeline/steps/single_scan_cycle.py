@@ -184,7 +184,8 @@ def _may_be_the_same(key: str, then: Document, now: Mapping[str, _Lesion]) -> bo
     lesion, (low, high) = now.get(key), TUMOUR_VOLUME_RATIO
     if lesion is None or (lesion.host and then["host"] and lesion.host != then["host"]):
         return False
-    return low * then["volume_ml"] <= lesion.volume_ml <= high * then["volume_ml"]
+    then_ml = float(then["volume_ml"] or 0.0)
+    return low * then_ml <= lesion.volume_ml <= high * then_ml
 
 
 def _fits(key: str, cycles: list[Document], now: Mapping[str, _Lesion], nuclide: Radionuclide) -> list[EarlierFit]:
