@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.errors import RefusalError
 from pipeline.physics.hierarchical_fit import fit_cycles
 from pipeline.physics.single_scan import HalfLifePrior, patient_prior
 
@@ -22,6 +23,23 @@ NOT_REUSED = frozenset({"FIT_WARN", "AT_PHYSICAL_LIMIT", "AT_SHORTEST_LIMIT", "N
 TOGETHER = 2
 
 
+@dataclass(frozen=True)
+class NotReused:
+    """Why no earlier cycle tells a region's half-life, in words."""
+
+    reason: str
+
+    def refusal(self, region: str) -> RefusalError:
+        """Return the refusal of a curve of one point of that region."""
+        return RefusalError(
+            "SINGLE_POINT_WITHOUT_PRIOR",
+            found=f"one scan, and no half-life to reuse: {self.reason}",
+            needed="a half-life of the same region from a signed full cycle",
+            do="add a time point",
+            where=region,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class EarlierFit:
     """One region in an earlier full cycle, as filed.
@@ -33,6 +51,8 @@ class EarlierFit:
     flags : tuple of str
     curve : TimeActivityCurve or None
         Its points; None where the record does not hold them.
+    filed : str
+        Which version it is of and who signed it, for the report.
     """
 
     cycle: int
@@ -40,6 +60,12 @@ class EarlierFit:
     sigma_s: float
     flags: tuple[str, ...]
     curve: TimeActivityCurve | None
+    filed: str = ""
+
+    @property
+    def name(self) -> str:
+        """The cycle for the report."""
+        return f"{self.cycle} ({self.filed})" if self.filed else str(self.cycle)
 
     @property
     def passed(self) -> bool:
@@ -78,10 +104,10 @@ def half_life_from(
     passed = [fit for fit in fits if fit.passed]
     together = {fit.cycle: fit.curve for fit in passed if fit.curve and _can_be_shared(fit.curve, head_rule)}
     if len(together) >= TOGETHER:
-        cycles = ", ".join(str(cycle) for cycle in together)
+        cycles = ", ".join(fit.name for fit in passed if fit.cycle in together)
         return EarlierCurves(tuple(together.values()), f"cycles {cycles} of this patient together")
     last = next((fit for fit in passed if fit.cycle == last_full_cycle), None)
-    return patient_prior(last.half_life_s, last.sigma_s, f"cycle {last.cycle} of this patient") if last else None
+    return patient_prior(last.half_life_s, last.sigma_s, f"cycle {last.name} of this patient") if last else None
 
 
 def _can_be_shared(curve: TimeActivityCurve, head_rule: HeadRule) -> bool:

@@ -14,7 +14,7 @@ from pipeline.domain.maps import TiaMap
 from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
-from pipeline.physics.earlier_cycles import EarlierCurves, fit_with_earlier
+from pipeline.physics.earlier_cycles import EarlierCurves, NotReused, fit_with_earlier
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
 from pipeline.physics.single_scan import fit_single_scan
@@ -88,7 +88,7 @@ def integrate(
     site: SiteProfile,
     nuclide: Radionuclide,
     covered: NDArray[np.bool_] | None = None,
-    half_lives: Mapping[str, HalfLifePrior | EarlierCurves] | None = None,
+    half_lives: Mapping[str, HalfLifePrior | EarlierCurves | NotReused] | None = None,
 ) -> Integration:
     """Fit every region's curve and every voxel's.
 
@@ -102,8 +102,8 @@ def integrate(
         One per time point: each image is corrected with the recovery curve of the camera that made it.
     covered : ndarray of bool, optional
         Voxels that every time point saw; elsewhere a resampled map holds 0, which no voxel's curve may be fitted to.
-    half_lives : mapping of str to HalfLifePrior or EarlierCurves, optional
-        By region key, for a cycle of one scan; a region without one is left out.
+    half_lives : mapping of str to HalfLifePrior, EarlierCurves or NotReused, optional
+        By region key, for a cycle of one scan; a region without one is left out, for the reason of ``NotReused``.
     """
     unseen = require_measured(activities, delineation.fraction, delineation.segmentation)
     measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
@@ -221,15 +221,18 @@ def _fit_regions(
     delineation: Delineation,
     site: SiteProfile,
     nuclide: Radionuclide,
-    half_lives: Mapping[str, HalfLifePrior | EarlierCurves],
+    half_lives: Mapping[str, HalfLifePrior | EarlierCurves | NotReused],
 ) -> tuple[tuple[RegionKinetics, ...], tuple[Flag, ...]]:
     everything = np.column_stack([recovered.activity_bq, recovered.remainder_bq])
     coefficient = np.append(recovered.recovery_coefficient[0], 1.0)
     rest = Region(label=32767, name=REMAINDER, laterality=None, kind="remainder", method="body-less-regions")
     fitted, flags = [], []
     for i, region in enumerate((*delineation.segmentation.regions, rest)):
+        known = half_lives.get(region.key)
         try:
-            estimate = _fit_one(everything[:, i], timings, site, nuclide, half_lives.get(region.key))
+            if isinstance(known, NotReused):
+                raise known.refusal(region.key)
+            estimate = _fit_one(everything[:, i], timings, site, nuclide, known)
         except RefusalError as refusal:
             if region.name in INDISPENSABLE:
                 raise
@@ -274,4 +277,5 @@ def _fit_one(
 
 def _text_of(code: str, estimate: TiaEstimate) -> str:
     hours = estimate.effective_half_life_s / SECONDS_PER_HOUR
-    return f"{code.lower().replace('_', ' ')}: model {estimate.model}, effective half-life {hours:.1f} h"
+    source = f" from {estimate.half_life_source}" if estimate.half_life_source else ""
+    return f"{code.lower().replace('_', ' ')}: model {estimate.model}, effective half-life {hours:.1f} h{source}"

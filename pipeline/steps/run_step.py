@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pipeline.domain.study import StudyTimePoint
     from pipeline.domain.therapy import Administration, CameraProfile
     from pipeline.imaging.register import Registration
-    from pipeline.physics.earlier_cycles import EarlierCurves
+    from pipeline.physics.earlier_cycles import EarlierCurves, NotReused
     from pipeline.physics.single_scan import HalfLifePrior
     from pipeline.settings import SiteProfile
 
@@ -228,7 +228,7 @@ def _integrate(store: ArrayStore, payload: Document) -> Document:
     }
 
 
-def _half_lives(store: ArrayStore, payload: Document) -> dict[str, HalfLifePrior | EarlierCurves] | None:
+def _half_lives(store: ArrayStore, payload: Document) -> dict[str, HalfLifePrior | EarlierCurves | NotReused] | None:
     """Return what the patient's earlier cycles tell a cycle of one scan; None where there are more."""
     if "history" not in payload:
         return None

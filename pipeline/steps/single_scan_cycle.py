@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.physics.decay import middle_factor
-from pipeline.physics.earlier_cycles import NOT_REUSED, EarlierFit, half_life_from
-from pipeline.physics.scan_sufficiency import TUMOUR_VOLUME_RATIO, SingleScanFacts, require_one_scan_suffices
+from pipeline.physics.earlier_cycles import NOT_REUSED, EarlierFit, NotReused, half_life_from
+from pipeline.physics.scan_sufficiency import (
+    CREATININE_DAYS,
+    TUMOUR_VOLUME_RATIO,
+    SingleScanFacts,
+    require_one_scan_suffices,
+)
 from pipeline.records.store import open_store
 from pipeline.records.times import day_of
 from pipeline.steps.plausibility import key_of
@@ -31,6 +37,12 @@ Document = dict[str, Any]
 # Doses that limits depend on: their fit must have passed. Another region with a warning is not reused.
 INDISPENSABLE = frozenset({"kidney"})
 MARROW, BLOOD = "marrow", "aorta"
+LESION, DRAWN = "lesion", "contours-file"
+NUMBERED_ANEW = (
+    "the automatic method numbers lesions anew in each cycle, only one drawn in both cycles is known to be it"
+)
+OTHER_LESION = "the lesion of this name had another volume (less than half or more than twice) or lay in another organ"
+FIT_WARNED = "the fit carried a warning"
 
 
 def history_of(records: str, administration: Document) -> Document:
@@ -46,23 +58,30 @@ def history_of(records: str, administration: Document) -> Document:
     Returns
     -------
     dict
-        Of the last one ``cycle`` (None where no earlier cycle of the same nuclide has two scans), ``version``,
-        ``result_hash``, ``regions`` (key -> half-life, its sigma, flags, points), ``lesion_volume_ml`` and
-        ``creatinine_ratio``; of those before it ``earlier``.
+        Of the last one ``cycle`` (None where no earlier cycle of the same nuclide has two scans and doses that a
+        physicist signed), ``version``, ``filed`` (version and signature in words), ``result_hash``, ``regions``
+        (key -> half-life, its sigma, flags, points), ``left_out`` (key -> name and reason), ``lesion_volume_ml``,
+        ``creatinine_ratio`` and ``creatinine_missing``; of those before it ``earlier``. ``unsigned`` names the cycles
+        that do not count because their newest version is a draft.
     """
     with open_store(records) as store:
         record = store.find(administration["patient_key"])
-    full = _full_cycles(record, administration)
+    every = _full_cycles(record, administration)
+    full = [version for version in every if version.signature_of("physicist")]
+    unsigned = [f"cycle {v.cycle}, version {v.version} is a draft" for v in every if v not in full]
     if record is None or not full:
-        return {"cycle": None}
+        return {"cycle": None, "unsigned": unsigned}
     document = full[-1].document
-    return _cycle(full[-1]) | {
-        "earlier": [_cycle(version) for version in full[:-1]],
-        "lesion_volume_ml": sum(region["volume_ml"] for region in document["regions"] if region["kind"] == "lesion"),
-        "creatinine_ratio": _creatinine_ratio(
-            record, day_of(document["administration"]["start"], "start"), day_of(administration["start"], "start")
-        ),
-    }
+    then, now = (day_of(one["start"], "start") for one in (document["administration"], administration))
+    return (
+        _cycle(full[-1])
+        | {
+            "earlier": [_cycle(version) for version in full[:-1]],
+            "unsigned": unsigned,
+            "lesion_volume_ml": sum(region["volume_ml"] for region in document["regions"] if region["kind"] == LESION),
+        }
+        | _creatinine(record, then, now)
+    )
 
 
 def _full_cycles(record: PatientRecord | None, administration: Document) -> list[CycleVersion]:
@@ -76,13 +95,33 @@ def _full_cycles(record: PatientRecord | None, administration: Document) -> list
 
 def _cycle(version: CycleVersion) -> Document:
     points = version.document["time_points"]
-    regions = version.document["regions"]
+    regions, flags = version.document["regions"], version.document["flags"]
+    reasons = {key_of(region): _not_reused(region, flags, version.cycle) for region in regions}
+    usable = [region for region in regions if _has_a_curve(region) and not reasons[key_of(region)]]
     return {
         "cycle": version.cycle,
         "version": version.version,
+        "filed": f"version {version.version}, signed by a physicist",
         "result_hash": version.result_hash,
-        "regions": {key_of(region): _region(region, points) for region in regions if _has_a_curve(region)},
+        "regions": {key_of(region): _region(region, points) for region in usable},
+        "left_out": {
+            key_of(region): {"name": region["name"], "reason": reasons[key_of(region)]}
+            for region in regions
+            if reasons[key_of(region)]
+        },
     }
+
+
+def _not_reused(region: Document, flags: list[Document], cycle: int) -> str:
+    """Return why no other cycle takes this region's half-life, empty where one may.
+
+    A flag without a region speaks for all of them, one of both kidneys for each.
+    """
+    if region["kind"] == LESION and region["method"] != DRAWN:
+        return NUMBERED_ANEW
+    named = {"", region["name"], key_of(region)}
+    blocking = [f["code"] for f in flags if f["level"] == "BLOCK" and (f.get("region") or "") in named]
+    return f"BLOCK flag {', '.join(dict.fromkeys(blocking))} in cycle {cycle}" if blocking else ""
 
 
 def _has_a_curve(region: Document) -> bool:
@@ -106,13 +145,25 @@ def _region(region: Document, points: list[Document]) -> Document:
     }
 
 
-def _creatinine_ratio(record: PatientRecord, then: date, now: date) -> float | None:
-    """Return the last creatinine before this cycle over the last one before the full cycle."""
+def _creatinine(record: PatientRecord, then: date, now: date) -> Document:
+    """Return creatinine before this administration over that of the full cycle's, or which of them is missing.
+
+    Now: the last one since the full cycle, at most 14 days old (S-08). Then: the last one of the 14 days before that
+    cycle, else the first of the 14 days after it, and never the same sample.
+    """
     panels = [(day_of(e.dated_on, "dated_on"), e.content.get("creatinine")) for e in record.in_force("labs")]
-    known = [(day, float(value)) for day, value in panels if value is not None]
-    before = [value for day, value in known if day <= then]
-    since = [value for day, value in known if then < day <= now]
-    return since[-1] / before[-1] if before and since else None
+    known = sorted((day, float(value)) for day, value in panels if value is not None and float(value) > 0.0)
+    limit, day_after = timedelta(days=CREATININE_DAYS), then + timedelta(days=1)
+    now_from, then_from, then_to = max(now - limit, day_after), then - limit, then + limit
+    late = [one for one in known if now_from <= one[0] <= now]
+    early = [one for one in known if then_from <= one[0] <= then_to and one not in late[-1:]]
+    chosen = [one for one in early if one[0] <= then][-1:] or early[:1]
+    missing = [
+        *([] if late else [f"no creatinine of {now_from} to {now}, before this administration"]),
+        *([] if chosen else [f"no creatinine of {then_from} to {then_to}, around the full cycle's administration"]),
+    ]
+    ratio = None if missing else late[-1][1] / chosen[0][1]
+    return {"creatinine_ratio": ratio, "creatinine_missing": " and ".join(missing)}
 
 
 def half_lives_of(
@@ -123,7 +174,7 @@ def half_lives_of(
     delay_s: float,
     nuclide: Radionuclide,
     head_rule: HeadRule,
-) -> dict[str, HalfLifePrior | EarlierCurves]:
+) -> dict[str, HalfLifePrior | EarlierCurves | NotReused]:
     """Return what a cycle of one scan may take the half-lives from, of the patient's earlier full cycles.
 
     Parameters
@@ -143,7 +194,8 @@ def half_lives_of(
     Returns
     -------
     dict
-        Region key -> :func:`pipeline.physics.earlier_cycles.half_life_from`; without the regions that it gives none.
+        Region key -> :func:`pipeline.physics.earlier_cycles.half_life_from`, or why there is none. Regions that no
+        earlier cycle has are not in it.
 
     Raises
     ------
@@ -156,9 +208,23 @@ def half_lives_of(
     now = _lesions(delineation)
     chosen = {key: half_life_from(_fits(key, cycles, now, nuclide), history["cycle"], head_rule) for key in keys}
     found = {key: known for key, known in chosen.items() if known is not None}
+    other = {key: NotReused(OTHER_LESION) for key in keys if not _alike(key, cycles, now)}
+    lesions = [r for r in delineation.segmentation.regions if r.kind == LESION and r.method != DRAWN]
     # Marrow dosed by blood has no image curve on record; its activity follows the blood (Forrer et al., Eur J Nucl Med
     # Mol Imaging 2009;36:1138), so it takes the half-life of the aorta.
-    return ({MARROW: found[BLOOD]} if BLOOD in found else {}) | found
+    blood = {MARROW: found[BLOOD]} if BLOOD in found and MARROW not in history["left_out"] else {}
+    return _reasons(cycles) | other | blood | found | {lesion.key: NotReused(NUMBERED_ANEW) for lesion in lesions}
+
+
+def _reasons(cycles: list[Document]) -> dict[str, NotReused]:
+    """Return why a region that some cycle has may have no half-life; the last cycle's reason counts."""
+    warned = {
+        key: NotReused(f"{FIT_WARNED} in cycle {one['cycle']}")
+        for one in cycles
+        for key, region in one["regions"].items()
+        if NOT_REUSED & set(region["flags"])
+    }
+    return warned | {key: NotReused(left["reason"]) for one in cycles for key, left in one["left_out"].items()}
 
 
 @dataclass(frozen=True)
@@ -178,7 +244,7 @@ def _lesions(delineation: Delineation) -> dict[str, _Lesion]:
 
 
 def _may_be_the_same(key: str, then: Document, now: Mapping[str, _Lesion]) -> bool:
-    """Tell whether a region of then is the one of that key now: lesions are numbered anew in every cycle."""
+    """Tell whether a region of then may be the one of that key now; a person drew and named a lesion both times."""
     if then["kind"] != "lesion":
         return True
     lesion, (low, high) = now.get(key), TUMOUR_VOLUME_RATIO
@@ -188,14 +254,22 @@ def _may_be_the_same(key: str, then: Document, now: Mapping[str, _Lesion]) -> bo
     return low * then_ml <= lesion.volume_ml <= high * then_ml
 
 
+def _alike(key: str, cycles: list[Document], now: Mapping[str, _Lesion]) -> list[Document]:
+    return [one for one in cycles if key in one["regions"] and _may_be_the_same(key, one["regions"][key], now)]
+
+
 def _fits(key: str, cycles: list[Document], now: Mapping[str, _Lesion], nuclide: Radionuclide) -> list[EarlierFit]:
-    alike = [one for one in cycles if key in one["regions"] and _may_be_the_same(key, one["regions"][key], now)]
-    filed = [(one["cycle"], one["regions"][key]) for one in alike]
+    filed = [(one, one["regions"][key]) for one in _alike(key, cycles, now)]
     return [
         EarlierFit(
-            cycle, region["half_life_s"], region["sigma_s"], tuple(region["flags"]), _curve(region["points"], nuclide)
+            one["cycle"],
+            region["half_life_s"],
+            region["sigma_s"],
+            tuple(region["flags"]),
+            _curve(region["points"], nuclide),
+            one["filed"],
         )
-        for cycle, region in filed
+        for one, region in filed
     ]
 
 
@@ -210,17 +284,26 @@ def _curve(points: list[list[float]], nuclide: Radionuclide) -> TimeActivityCurv
 
 def _facts(history: Document, extras: Mapping[str, Any], delineation: Delineation, cycle: int) -> SingleScanFacts:
     if history["cycle"] is None:
-        return SingleScanFacts(None, None, None, None)
+        return SingleScanFacts(None, None, None, None, unsigned=tuple(history["unsigned"]))
     stated = extras.get("new_hydronephrosis")
-    kept = [region for region in history["regions"].values() if region["name"] in INDISPENSABLE]
-    failed = tuple(sorted({region["name"] for region in kept if NOT_REUSED & set(region["flags"])}))
     return SingleScanFacts(
         cycles_since_full=cycle - history["cycle"],
         creatinine_ratio=history["creatinine_ratio"],
         new_hydronephrosis=stated if isinstance(stated, bool) else None,
         tumour_volume_ratio=_volume_ratio(history["lesion_volume_ml"], delineation),
-        failed_fits=failed if kept else ("kidney (not on record)",),
+        failed_fits=_failed(history),
+        creatinine_missing=history["creatinine_missing"],
+        unsigned=tuple(history["unsigned"]),
     )
+
+
+def _failed(history: Document) -> tuple[str, ...]:
+    """Return the kidneys of the last full cycle whose half-life may not be reused, each with the reason."""
+    kept = {key: region for key, region in history["regions"].items() if region["name"] in INDISPENSABLE}
+    warned = [f"{key} ({FIT_WARNED})" for key, region in kept.items() if NOT_REUSED & set(region["flags"])]
+    left_out = {key: one for key, one in history["left_out"].items() if one["name"] in INDISPENSABLE}
+    reasons = [f"{key} ({one['reason']})" for key, one in left_out.items()]
+    return tuple(sorted((*warned, *reasons))) if kept or left_out else ("kidney (not on record)",)
 
 
 def _volume_ratio(then_ml: float, delineation: Delineation) -> float | None:

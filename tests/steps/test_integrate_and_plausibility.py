@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.domain.regions import Region, Segmentation
 from pipeline.domain.therapy import Administration, CameraProfile, RecoveryCurve, TimePointTiming
 from pipeline.errors import RefusalError
 from pipeline.files.forms import CycleForm
-from pipeline.physics.earlier_cycles import EarlierCurves
+from pipeline.physics.earlier_cycles import EarlierCurves, NotReused
 from pipeline.physics.plausibility import blood_level_flags
 from pipeline.physics.recovery import equivalent_fwhm_mm, spill_out_map
 from pipeline.physics.single_scan import HalfLifePrior
@@ -139,6 +140,36 @@ def test_one_scan_is_fitted_with_the_patients_earlier_full_cycles() -> None:
     tia = np.asarray(found.tia.tia_bq_s_per_ml, dtype=np.float64) * GRID.voxel_volume_ml
     assert float(tia[inside > 0].sum()) == pytest.approx(kidney.estimate.tia_bq_s, rel=1e-4)
     assert {f.region for f in found.flags if f.code == "SINGLE_POINT_PRIOR"} == {"kidney_left", "remainder"}
+
+
+def test_a_region_whose_half_life_is_not_reused_is_left_out_with_the_reason() -> None:
+    delineation = sphere()
+    region = Region(1, "lesion-1", None, "lesion", "auto-ct-spect-2")
+    segmentation = Segmentation(GRID, np.asarray(delineation.segmentation.label), (region,), "test")
+    scan = [ActivityMap(GRID, np.ones(GRID.shape, dtype=np.float32))]
+    bare = CameraProfile("c", (), 1.0, 0.03, 30.0, 120, 0.0, "none", None)
+    known = {
+        "lesion-1": NotReused("numbered anew"),
+        "remainder": HalfLifePrior(80.0 * 3600.0, 0.02, "patient", "cycle 1 (version 2, signed by a physicist)"),
+    }
+    lesion = replace(delineation, segmentation=segmentation)
+    found = integrate(scan, [timing(24.0)], lesion, [bare], Site(), LU, None, known)  # type: ignore[arg-type]
+    assert [kinetics.region.key for kinetics in found.regions] == ["remainder"]
+    (left_out,) = [flag for flag in found.flags if flag.code == "REGION_LEFT_OUT"]
+    assert left_out.region == "lesion-1"
+    assert left_out.text.endswith("no half-life to reuse: numbered anew")
+    # The flag says where the assumed half-life comes from, with version and signature.
+    (prior,) = [flag for flag in found.flags if flag.code == "SINGLE_POINT_PRIOR"]
+    assert "cycle 1 (version 2, signed by a physicist)" in prior.text
+
+
+def test_a_kidney_whose_half_life_is_not_reused_refuses() -> None:
+    scan = [ActivityMap(GRID, np.ones(GRID.shape, dtype=np.float32))]
+    bare = CameraProfile("c", (), 1.0, 0.03, 30.0, 120, 0.0, "none", None)
+    known = {"kidney_left": NotReused("BLOCK flag TEST in cycle 1")}
+    with pytest.raises(RefusalError) as refusal:
+        integrate(scan, [timing(24.0)], sphere(), [bare], Site(), LU, None, known)  # type: ignore[arg-type]
+    assert "BLOCK flag TEST in cycle 1" in refusal.value.found
 
 
 def test_one_scan_without_a_half_life_is_refused() -> None:

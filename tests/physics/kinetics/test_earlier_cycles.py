@@ -63,6 +63,18 @@ def test_which_cycles_tell(fits: list[EarlierFit], head_rule: str, expected: str
     assert isinstance(found, EarlierCurves) == ("together" in (expected or ""))
 
 
+def test_the_source_names_version_and_signature() -> None:
+    one, two = (
+        EarlierFit(cycle, 51.0 * HOUR, 3.0 * HOUR, (), FULL, f"version {cycle + 1}, signed by a physicist")
+        for cycle in (1, 2)
+    )
+    alone, together = half_life_from([one], 1, "extrapolate"), half_life_from([one, two], 2, "extrapolate")
+    assert alone
+    assert alone.source == "cycle 1 (version 2, signed by a physicist) of this patient"
+    assert together
+    assert "1 (version 2, signed by a physicist), 2 (version 3, signed by a physicist)" in together.source
+
+
 def test_the_last_cycle_alone_is_used_as_it_was_filed() -> None:
     found = half_life_from([fit(4, points=FULL)], 4, "extrapolate")
     assert isinstance(found, HalfLifePrior)

@@ -26,7 +26,7 @@ def test_all_conditions_hold() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"cycles_since_full": None}, "no earlier cycle"),
+        ({"cycles_since_full": None}, "no signed earlier cycle"),
         ({"cycles_since_full": 4}, "4 cycles ago"),
         ({"creatinine_ratio": None}, "not on record"),
         ({"creatinine_ratio": 1.25}, "+25 %"),
@@ -36,7 +36,10 @@ def test_all_conditions_hold() -> None:
         ({"tumour_volume_ratio": 2.1}, "2.10 times"),
         ({"tumour_volume_ratio": 0.4}, "0.40 times"),
         ({"tumour_volume_ratio": None}, "tumour volume"),
-        ({"failed_fits": ("kidney",)}, "kidney"),
+        ({"creatinine_ratio": None, "creatinine_missing": "no creatinine of 2026-06-06 to"}, "of 2026-06-06 to"),
+        ({"failed_fits": ("kidney_left (the fit carried a warning)",)}, "kidney_left (the fit"),
+        ({"cycles_since_full": None, "unsigned": ("cycle 1, version 1 is a draft",)}, "version 1 is a draft"),
+        ({"cycles_since_full": 4, "unsigned": ("cycle 4, version 1 is a draft",)}, "4 cycles ago (cycle 4, version 1"),
     ],
 )
 def test_each_condition_refuses_alone(change: dict[str, object], said: str) -> None:
@@ -62,9 +65,14 @@ def test_the_scans_that_are_missing(hours: float, lacking: str) -> None:
     assert missing_scans(hours * HOUR) == lacking
 
 
-@pytest.mark.parametrize("hours", [4.0, 240.0])
-def test_a_scan_outside_the_windows_never_suffices(hours: float) -> None:
-    # 4 h: reusing the half-life moved doses by 13 % (section 3.1).
+@pytest.mark.parametrize("hours", [18.0, 30.0])
+def test_the_24_h_scan_may_be_made_within_its_window(hours: float) -> None:
+    require_one_scan_suffices(GOOD, hours * HOUR)
+
+
+@pytest.mark.parametrize("hours", [4.0, 17.0, 31.0, 96.0, 168.0, 240.0])
+def test_a_scan_outside_the_window_never_suffices(hours: float) -> None:
+    # 4 h: reusing the half-life moved doses by 13 % (section 3.1). Section 3.2 (4) allows the 24 h scan only: 18-30 h.
     with pytest.raises(RefusalError) as refusal:
         require_one_scan_suffices(GOOD, hours * HOUR)
-    assert f"{hours:.0f} h" in refusal.value.found
+    assert f"{hours:.1f} h, not within 18-30 h" in refusal.value.found
