@@ -184,7 +184,9 @@ def _spheres(values: list[tuple[float, float]], path: Path) -> ForeignSpheres:
 def _from_nifti(path: Path) -> ForeignKernel:
     values, grid = read_volume(path)
     kernel = np.asarray(values, dtype=np.float64)
-    _require(bool(np.isfinite(kernel).all()) and bool(kernel.min() >= 0 < kernel.max()), "values below 0 or none above", path)
+    _require(
+        bool(np.isfinite(kernel).all()) and bool(kernel.min() >= 0 < kernel.max()), "values below 0 or none above", path
+    )
     octant = _octant_of(kernel, path) * _nifti_factor(path)
     return ForeignKernel(octant, grid.spacing_mm)
 

@@ -50,7 +50,8 @@ def read_volume(path: Path, frame_of_reference_uid: str = "") -> tuple[NDArray[A
     Raises
     ------
     RefusalError
-        ``VOLUME_UNREADABLE`` where the file is not a three-dimensional NIfTI volume with a valid affine.
+        ``VOLUME_UNREADABLE`` where the file is not a three-dimensional NIfTI volume with a valid affine;
+        ``UNIT_CONTRADICTORY`` where its header states lengths in another unit than mm.
     """
     try:
         image = nib.load(path)
@@ -72,8 +73,22 @@ def read_volume(path: Path, frame_of_reference_uid: str = "") -> tuple[NDArray[A
         do="write one volume per file",
         where=path.name,
     )
+    _require_millimetres(image, path.name)
     affine_mm = _LPS_FROM_RAS @ affine_ras @ _REVERSED_INDEX
     return values.transpose(2, 1, 0), Grid(values.shape[::-1], affine_mm, frame_of_reference_uid)
+
+
+def _require_millimetres(image: Any, where: str) -> None:
+    """Refuse a header that states lengths in another unit; one that states none means mm, as NIfTI's programs do."""
+    stated = image.header.get_xyzt_units()[0] if isinstance(image, nib.Nifti1Pair) else "mm"
+    require(
+        stated in {"mm", "unknown"},
+        "UNIT_CONTRADICTORY",
+        found=f"lengths in {stated}, as the header says",
+        needed="lengths in mm",
+        do="write the volume with voxel sizes in mm and xyzt_units mm",
+        where=where,
+    )
 
 
 def affine_ras_of(grid: Grid) -> NDArray[np.float64]:

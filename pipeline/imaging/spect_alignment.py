@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,28 +31,58 @@ SAMPLES: Final = 40_000
 SEED: Final = 20260102
 
 
-def spect_shift_mm(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap) -> NDArray[np.float64]:
+# Axes (slice, row, column) that a header which lost its order may have turned round: each alone, and the half turns.
+FLIPS: Final = ((0,), (1,), (2,), (1, 2), (0, 1), (0, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where a SPECT lies best on its CT.
+
+    Attributes
+    ----------
+    shift_mm : ndarray, shape (3,)
+        LPS mm by which the SPECT would have to move.
+    likeness : float
+        Mutual information there; more is more alike.
+    """
+
+    shift_mm: NDArray[np.float64]
+    likeness: float
+
+
+def best_alignment(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap) -> Alignment:
     """Return how far the SPECT would have to move to lie best on the CT (Mattes mutual information, shift only).
 
     Parameters
     ----------
     counts : ndarray, shape of ``spect``
-        Any unit; negative values count as 0.
+        Any unit, not the same everywhere; negative values count as 0.
     spect : Grid
     ct : HounsfieldMap
 
     Returns
     -------
-    ndarray, shape (3,)
-        LPS mm.
+    Alignment
 
     References
     ----------
     Mattes et al., IEEE Trans Med Imaging 22 (2003) 120.
     """
+    return _aligned(_spect_image(counts, spect), _ct_image(ct))
+
+
+def better_flip(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap) -> tuple[int, ...]:
+    """Return the axes (slice, row, column) round which the SPECT lies better on the CT; empty where as it is is best.
+
+    A mirrored or upside-down SPECT is still best at a shift of nearly nothing: only the likeness tells.
+    """
     fixed = _ct_image(ct)
-    values, grid = binned(np.sqrt(np.clip(counts, 0.0, None)), spect, SEARCH_MM)
-    moving = to_sitk(values.astype(np.float32), grid)
+    found = {axes: _aligned(_spect_image(np.flip(counts, axes), spect), fixed).likeness for axes in ((), *FLIPS)}
+    return max(found, key=lambda axes: found[axes])
+
+
+def _aligned(moving: sitk.Image, fixed: sitk.Image) -> Alignment:
     shift = sitk.TranslationTransform(3)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(METRIC_BINS)
@@ -66,8 +97,13 @@ def spect_shift_mm(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap)
     method.SetOptimizerAsRegularStepGradientDescent(4.0, 0.05, 60, 0.5, 1e-8)
     method.SetInitialTransform(shift, inPlace=True)
     method.Execute(fixed, moving)
-    # The transform leads from CT to SPECT: the SPECT has to move the other way.
-    return -np.asarray(shift.GetParameters(), dtype=np.float64)
+    # The transform leads from CT to SPECT: the SPECT has to move the other way. The optimiser minimises.
+    return Alignment(-np.asarray(shift.GetParameters(), dtype=np.float64), -float(method.GetMetricValue()))
+
+
+def _spect_image(counts: NDArray[np.floating], spect: Grid) -> sitk.Image:
+    values, grid = binned(np.sqrt(np.clip(counts, 0.0, None)), spect, SEARCH_MM)
+    return to_sitk(values.astype(np.float32), grid)
 
 
 def _ct_image(ct: HounsfieldMap) -> sitk.Image:

@@ -19,6 +19,7 @@ from pipeline.physics.dose import BODY_DENSITY_G_PER_CM3, absorbed_dose
 from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.physics.map_check import body_check, label_checks
 from pipeline.steps.compute import backend_or_refuse
+from pipeline.steps.second_checks import check_flags
 from pipeline.units import BQ_PER_GBQ
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def dose_from_files(request: DoseMapRequest) -> dict[str, Any]:
     dose_gy = np.asarray(result.dose.dose_gy)
     write_volume(request.out, dose_gy.astype(np.float32), grid, "absorbed dose [Gy]")
     means = _means(dose_gy, labels)
+    checks = _checks(result, tia, density, labels, nuclide)
     return {
         "engine": result.engine,
         "backend": backend.name,
@@ -91,8 +93,8 @@ def dose_from_files(request: DoseMapRequest) -> dict[str, Any]:
         "mean_dose_gy": means,
         # A convolution has no statistical error; what is left is that of the S values (section 3.7).
         "sigma_gy": {label: mean * S_VALUE_RELATIVE_SIGMA for label, mean in means.items()},
-        "second_check": [vars(check) for check in _checks(result, tia, density, labels, nuclide)],
-        "flags": [vars(flag) for flag in _flags(dose_gy)],
+        "second_check": [vars(check) for check in checks],
+        "flags": [vars(flag) for flag in (*_flags(dose_gy), *check_flags(checks))],
         "seconds": time.perf_counter() - started,
         "out": str(request.out),
     }

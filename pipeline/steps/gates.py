@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.errors import require
-from pipeline.imaging.spect_alignment import spect_shift_mm
+from pipeline.imaging.spect_alignment import best_alignment, better_flip
 from pipeline.physics import gates
 from pipeline.physics.image_fit import edge_fwhm_mm
 from pipeline.units import PERCENT, SECONDS_PER_DAY
@@ -36,6 +36,7 @@ OUTSIDE_FIELD = 0.02
 # second is not one position of the patient (project choices; the search itself is right within 2 mm on the phantom).
 ALIGNED_WITHIN_MM = 8.0
 MOST_SHIFT_MM = 15.0
+AXIS_NAMES = ("slices", "rows", "columns")
 EDGE_ORGANS = frozenset({"kidney", "spleen"})
 
 
@@ -174,8 +175,26 @@ def _share_a_frame(point: StudyTimePoint) -> bool:
 
 
 def _alignment_flag(point: StudyTimePoint) -> Flag:
-    spect = point.spect
-    x, y, z = (float(mm) for mm in spect_shift_mm(np.asarray(spect.value), spect.grid, point.ct.ct))
+    spect, counts = point.spect, np.asarray(point.spect.value)
+    where = spect.series_uid
+    require(
+        float(counts.max()) > max(0.0, float(counts.min())),
+        "SPECT_CT_MISALIGNED",
+        found="a SPECT without uptake, and no frame of reference that it shares with its CT",
+        needed="an image by which its place can be found",
+        do="export the reconstruction again",
+        where=where,
+    )
+    flip = better_flip(counts, spect.grid, point.ct.ct)
+    require(
+        not flip,
+        "SPECT_CT_MISALIGNED",
+        found=f"a SPECT that lies better on its CT when turned round along {', '.join(AXIS_NAMES[a] for a in flip)}",
+        needed="the order of slices, rows and columns in which it was acquired",
+        do="export both again from the console where they were registered",
+        where=where,
+    )
+    x, y, z = (float(mm) for mm in best_alignment(counts, spect.grid, point.ct.ct).shift_mm)
     shift_mm = math.hypot(x, y, z)
     found = f"SPECT lies best on its CT when moved by {shift_mm:.1f} mm (left {x:+.1f}, back {y:+.1f}, head {z:+.1f})"
     require(
@@ -184,10 +203,10 @@ def _alignment_flag(point: StudyTimePoint) -> Flag:
         found=found,
         needed=f"at most {MOST_SHIFT_MM:g} mm between SPECT and CT, which do not share a frame of reference",
         do="export both again from the console where they were registered",
-        where=spect.series_uid,
+        where=where,
     )
     level: FlagLevel = "INFO" if shift_mm <= ALIGNED_WITHIN_MM else "WARN"
-    return Flag("ALIGNMENT_BY_IMAGE", level, f"{spect.series_uid[-8:]}: no common frame of reference; {found}")
+    return Flag("ALIGNMENT_BY_IMAGE", level, f"{where[-8:]}: no common frame of reference; {found}")
 
 
 def arm_flags(activity: ActivityMap, body_fraction: NDArray[np.float32]) -> tuple[Flag, ...]:

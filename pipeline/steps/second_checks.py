@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.domain.nuclide import Radionuclide
+    from pipeline.domain.regions import Region
     from pipeline.physics.region_dose import RegionModelDoses
     from pipeline.steps.integrate import RegionKinetics
 
@@ -56,8 +57,22 @@ def _checks(
     own, mean, mass = float(model.self_gy[row]), float(model.mean_gy[row]), float(model.mass_g[row])
     region, tia = kinetics.region, kinetics.estimate.tia_bq_s
     of_dose = second_check(region.key, region.kind, tia, mass, nuclide, own, tolerances)
-    of_s_value = s_value_check(region.key, tia, mass, nuclide, own, tolerances)
-    return [with_cross_dose(of_dose, mean - own), *([of_s_value] if of_s_value else [])]
+    return [with_cross_dose(of_dose, mean - own), *_of_own_decays(of_dose, region, tia, mass, nuclide, tolerances)]
+
+
+def _of_own_decays(
+    of_dose: SecondCheck,
+    region: Region,
+    tia_bq_s: float,
+    mass_g: float,
+    nuclide: Radionuclide,
+    tolerances: Mapping[str, float],
+) -> list[SecondCheck]:
+    """Return the check that no cross-dose dilutes: an organ's published S value, a lesion's sphere."""
+    if region.kind == "lesion" and of_dose.tolerance is not None:
+        return [replace(of_dose, quantity="self_dose", method=f"{of_dose.method}, own decays alone")]
+    own = s_value_check(region.key, tia_bq_s, mass_g, nuclide, of_dose.engine_gy or 0.0, tolerances)
+    return [own] if own else []
 
 
 def with_cross_dose(check: SecondCheck, cross_gy: float) -> SecondCheck:

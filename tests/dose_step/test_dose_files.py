@@ -194,6 +194,16 @@ def test_the_second_check_runs_with_every_dose(files: Files) -> None:
     assert "nothing to check" in cold["method"]
 
 
+def test_a_check_that_fails_is_a_flag(files: Files) -> None:
+    """A body of 6 x 8 x 8 mm, all of it warm: more than 2 % of the electrons leave it."""
+    files.grids = {name: _grid(side=1.0) for name in files.grids}
+    files.density[files.tia == 0] = 0.0012
+    files.labels[files.labels == 7] = 0
+    document = files.dose()
+    assert any(not check["passed"] for check in document["second_check"])
+    assert ("SECOND_CHECK_FAILED", "BLOCK") in {(flag["code"], flag["level"]) for flag in document["flags"]}
+
+
 def test_a_dose_without_labels_has_its_check_too(files: Files) -> None:
     files.dose()
     request = DoseMapRequest(

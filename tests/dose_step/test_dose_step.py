@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,15 @@ import pytest
 
 from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import DensityMap, HounsfieldMap, TiaMap
+from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_point_kernel
 from pipeline.files.store import ArrayStore
+from pipeline.physics.second_check import sphere_s_published
 from pipeline.records.signing import failed_checks
 from pipeline.steps import artefacts, run_step
 from pipeline.steps.dose_tools import sphere_document
+from pipeline.steps.second_checks import second_checks
 
 if TYPE_CHECKING:
     from conftest import Cycle
@@ -111,10 +115,11 @@ def test_a_lesion_stands_beside_a_sphere_of_its_mass(cycle: Cycle, region: Find)
     assert region(document, "liver")["sphere_model"] is None
 
 
-def test_kidneys_and_liver_have_a_row_for_the_dose_and_one_for_the_s_value(cycle: Cycle) -> None:
+def test_every_checked_region_has_a_row_for_the_dose_and_one_for_its_own_decays(cycle: Cycle) -> None:
     checks = cycle.doses()["second_check"]
     rows = {(check["region"], check["quantity"]): check for check in checks}
-    assert {region for region, quantity in rows if quantity == "self_dose"} == {"kidney_left", "kidney_right", "liver"}
+    with_own = {region for region, quantity in rows if quantity == "self_dose"}
+    assert with_own == {"kidney_left", "kidney_right", "liver", "lesion-1"}
     for organ in ("kidney_left", "kidney_right", "liver"):
         own, mean = rows[organ, "self_dose"], rows[organ, "mean_dose"]
         assert own["engine_gy"] < mean["engine_gy"]
@@ -123,6 +128,19 @@ def test_kidneys_and_liver_have_a_row_for_the_dose_and_one_for_the_s_value(cycle
         assert abs(own["difference"]) < 0.02
         assert own["tolerance"] == (0.08 if organ == "liver" else 0.04)
         assert own["passed"]
+
+
+def test_the_check_of_a_small_lesion_is_not_diluted_by_what_its_neighbours_give(cycle: Cycle) -> None:
+    """2 g whose own dose is 10 % wrong, beside twice as much from others: the mean passes (3 %), its own fails."""
+    nuclide, tia_bq_s, mass_g = cycle.given.nuclide, 5e9, 2.0
+    own_gy = tia_bq_s * sphere_s_published(mass_g)
+    region = Region(1, "lesion-1", None, "lesion", "contours-file")
+    kinetics = SimpleNamespace(region=region, estimate=SimpleNamespace(tia_bq_s=tia_bq_s))
+    model = SimpleNamespace(self_gy=[1.1 * own_gy], mean_gy=[3.1 * own_gy], mass_g=[mass_g])
+    of_mean, of_own = second_checks([kinetics], model, nuclide, {"lesion": 0.04})
+    assert (of_mean.quantity, of_mean.passed) == ("mean_dose", True)
+    assert (of_own.quantity, of_own.passed) == ("self_dose", False)
+    assert of_own.difference == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("factor", [0.93, 1.07])

@@ -83,3 +83,12 @@ def test_probabilities_are_refused(tmp_path: Path) -> None:
     labels = np.full((4, 5, 6), 0.5, dtype=np.float32)
     with pytest.raises(RefusalError, match="CONTOURS_INVALID"):
         read_contours(contours(tmp_path, {"1": KIDNEY}, labels), "1.2.3")
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("meter", 1e-3), ("micron", 1e3)])
+def test_lengths_in_another_unit_are_refused(tmp_path: Path, unit: str, scale: float) -> None:
+    image = nib.Nifti1Image(np.ones((3, 4, 5), dtype=np.float32), np.diag([4.8 * scale] * 3 + [1.0]))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "v.nii.gz")
+    with pytest.raises(RefusalError, match="UNIT_CONTRADICTORY"):
+        read_volume(tmp_path / "v.nii.gz")

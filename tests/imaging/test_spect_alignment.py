@@ -59,3 +59,20 @@ def test_without_one_the_images_tell(point: StudyTimePoint, by_mm: tuple[float, 
 def test_a_spect_elsewhere_is_refused(point: StudyTimePoint, by_mm: tuple[float, float, float]) -> None:
     with pytest.raises(RefusalError, match="SPECT_CT_MISALIGNED"):
         alignment_flags([moved(point, by_mm)])
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (1, 2)], ids=["upside down", "face down", "mirrored", "half turn"])
+def test_a_spect_turned_round_is_refused(point: StudyTimePoint, axes: tuple[int, ...]) -> None:
+    """A shift alone would find 1 to 5 mm and accept it: the likeness to the CT tells."""
+    here = moved(point, (0.0, 0.0, 0.0))
+    turned = replace(here, spect=replace(here.spect, value=np.flip(np.asarray(here.spect.value), axes)))
+    with pytest.raises(RefusalError, match="SPECT_CT_MISALIGNED") as refusal:
+        alignment_flags([turned])
+    assert "turned round" in refusal.value.found
+
+
+def test_an_image_without_uptake_is_refused(point: StudyTimePoint) -> None:
+    here = moved(point, (0.0, 0.0, 0.0))
+    empty = replace(here, spect=replace(here.spect, value=np.zeros_like(np.asarray(here.spect.value))))
+    with pytest.raises(RefusalError, match="SPECT_CT_MISALIGNED"):
+        alignment_flags([empty])
