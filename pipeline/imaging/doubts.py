@@ -134,3 +134,18 @@ def lesion_doubts(keys: Sequence[str]) -> tuple[Flag, ...]:
     """Return WARN for lesions outside liver and bone: bowel, bladder, ureter and gallbladder look alike."""
     text = "outside liver and bone: a tumour, or bowel, bladder, ureter, gallbladder or the injection"
     return tuple(_doubt("LESION_UNCONFIRMED", "WARN", f"{key} {text}", key) for key in keys)
+
+
+def lesions_touch_doubts(torso: Torso, lesions: Mapping[str, Mask]) -> tuple[Flag, ...]:
+    """Return WARN for each of one host's lesions that touches one before it: their number counts (bone points)."""
+    reach_mm = max(TOUCHING_MM, *torso.grid.spacing_mm)
+    margin = int(np.ceil(reach_mm / min(torso.grid.spacing_mm)))
+    flags: list[Flag] = []
+    for number, (key, mask) in enumerate(lesions.items()):
+        box = bounding_box(mask, margin=margin)
+        near = torso.part(box).grown(mask[box], reach_mm)
+        touched = [name for name in list(lesions)[:number] if (near & lesions[name][box]).any()]
+        if touched:
+            text = f"{key} touches {', '.join(touched)}: lesions of their own, or one whose uptake is uneven"
+            flags.append(_doubt("LESIONS_TOUCH", "WARN", text, key))
+    return tuple(flags)

@@ -12,6 +12,7 @@ from scipy import ndimage
 from pipeline.imaging.blurred_sphere import DEEP, border_level
 from pipeline.imaging.convert import to_sitk
 from pipeline.imaging.distance import bounding_box, depth_inside
+from pipeline.imaging.saddles import joined
 from pipeline.units import MM3_PER_ML, MM_PER_CM
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ ITERATIONS = 12
 # Change of the level, relative, below which it is settled.
 SETTLED = 0.01
 PEAK_ML = 0.5
-# Two maxima belong to one lesion unless the uptake falls below this part of the lower one between them.
-VALLEY = 0.8
-
 
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
 
@@ -162,8 +160,10 @@ def find_lesions(
         return []
     field = site.inside & (torso.activity_bq_per_ml > site.background_bq_per_ml)
     territories = _territories(torso, field, site.rivals, maxima)
+    height = torso.smooth_bq_per_ml - site.background_bq_per_ml
+    owner = joined(territories, height, height[tuple(np.transpose(maxima))])
     masks = [
-        _grown_from(torso, peak, territories == number, site.background_bq_per_ml, fwhm_mm)
-        for number, peak in enumerate(maxima, start=1)
+        _grown_from(torso, maxima[number - 1], owner[territories] == number, site.background_bq_per_ml, fwhm_mm)
+        for number in np.unique(owner[1:])
     ]
     return [Lesion(mask, site.name) for mask in masks if torso.volume_ml(mask) >= min_lesion_ml]

@@ -10,7 +10,14 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.domain.regions import Region, RegionKind, Segmentation
 from pipeline.imaging.distance import Mask
-from pipeline.imaging.doubts import kidney_doubts, lesion_doubts, spleen_doubts, touch_doubts, unexplained_doubts
+from pipeline.imaging.doubts import (
+    kidney_doubts,
+    lesion_doubts,
+    lesions_touch_doubts,
+    spleen_doubts,
+    touch_doubts,
+    unexplained_doubts,
+)
 from pipeline.imaging.lesions import HOTTER_THAN_LIVER, Host, Lesion, find_lesions
 from pipeline.imaging.liver import find_liver, parted
 from pipeline.imaging.midline import find_aorta, find_marrow, vertebrae
@@ -158,8 +165,16 @@ def _doubts(torso: Torso, found: list[_Found], organs: _Organs) -> tuple[Flag, .
         *(flag for flags in touching for flag in flags),
         *spleen_doubts(organs.spleen, organs.liver),
         *(unexplained_doubts(torso, regions, min(levels)) if levels else ()),
-        *lesion_doubts([one.name for one in found if one.kind == "lesion" and one.host is None]),
+        *_lesion_doubts(torso, [one for one in found if one.kind == "lesion"]),
     )
+
+
+def _lesion_doubts(torso: Torso, lesions: list[_Found]) -> tuple[Flag, ...]:
+    """Return the flags of lesions outside liver and bone, and of those of one host that touch."""
+    hosts = list(dict.fromkeys(one.host for one in lesions))
+    by_host = [{one.name: one.mask for one in lesions if one.host == host} for host in hosts]
+    touching = [flag for masks in by_host for flag in lesions_touch_doubts(torso, masks)]
+    return (*lesion_doubts([one.name for one in lesions if one.host is None]), *touching)
 
 
 # Without one of these every other contour is doubtful, and spill-in to the kidneys is not told apart.
