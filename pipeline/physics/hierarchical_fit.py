@@ -8,7 +8,7 @@ the half-lives that its patient's other cycles leave open.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 SPREADS = 8
+# Flags that speak of a cycle's own scans; all others doubt the half-life that it tells the other cycles.
+OF_ITS_OWN_SCANS = frozenset({"SINGLE_POINT_PRIOR", "TAIL_PHYSICAL_UPPER_BOUND", "TWO_POINT", "UPTAKE_PHASE"})
+# A cycle reuses the others' half-life where it knows less of its own than they tell.
+MOSTLY = 0.5
 # Less than any likelihood that could still matter beside another.
 FLOOR = 1e-300
 
@@ -99,7 +103,8 @@ def fit_cycles(
     -------
     HierarchicalFit
         Each estimate's ``assumed_fraction`` is the part of its TIA's variance that comes from the half-life and was
-        told by the other cycles and the population, not by its own scans.
+        told by the other cycles and the population, not by its own scans. One that knows less of its half-life than
+        the others tell carries their warnings (``FIT_WARN``, ``AT_PHYSICAL_LIMIT``) too.
 
     Raises
     ------
@@ -127,9 +132,8 @@ def fit_cycles(
     context = _Context(nuclide, grid, head_rule, tail_rule)
     cycles = zip(curves, parts, likelihoods, joint.own, joint.told, strict=True)
     half_life_s, half_life_sigma_s = moments(joint.patient, grid)
-    return HierarchicalFit(
-        tuple(_estimate(context, *cycle) for cycle in cycles), half_life_s, half_life_sigma_s, joint.between
-    )
+    estimates = [_estimate(context, *cycle) for cycle in cycles]
+    return HierarchicalFit(_with_warnings(estimates, joint, grid), half_life_s, half_life_sigma_s, joint.between)
 
 
 @dataclass(frozen=True)
@@ -237,6 +241,17 @@ def _estimate(
         nearly_gaussian=nearly_gaussian(found.mean_bq_s, found.sigma_bq_s, found.ci95_bq_s),
         assumed_fraction=found.half_life_variance / found.sigma_bq_s**2 * _told_share(own, told, grid),
         **rules,
+    )
+
+
+def _with_warnings(estimates: list[TiaEstimate], joint: _Joint, grid: HalfLifeGrid) -> tuple[TiaEstimate, ...]:
+    """Return the estimates, those that reuse the others' half-life with the others' warnings."""
+    shares = [_told_share(own, told, grid) for own, told in zip(joint.own, joint.told, strict=True)]
+    doubts = [[flag for flag in estimate.flags if flag not in OF_ITS_OWN_SCANS] for estimate in estimates]
+    every = [flag for each in doubts for flag in each]
+    return tuple(
+        replace(estimate, flags=tuple(dict.fromkeys((*estimate.flags, *every)))) if share > MOSTLY else estimate
+        for estimate, share in zip(estimates, shares, strict=True)
     )
 
 

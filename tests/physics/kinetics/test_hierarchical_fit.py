@@ -67,6 +67,24 @@ def test_cycles_that_agree_narrow_the_one_with_a_single_scan() -> None:
     assert sigma(3) < 0.85 * sigma(1)
 
 
+def test_a_cycle_of_one_scan_carries_the_warnings_of_those_that_tell_its_half_life() -> None:
+    # 159 h is within 2 % of 177Lu's 159.5 h: a warning that holds for the cycle that takes this half-life too.
+    never = clean(THREE, 159.0)
+    source, later = fit_cycles([never, clean((24.0,), 60.0)], LU, relative_error=0.01).cycles
+    doubts = [flag for flag in source.flags if flag != "SINGLE_POINT_PRIOR"]
+    assert "AT_PHYSICAL_LIMIT" in doubts
+    assert later.flags == ("SINGLE_POINT_PRIOR", *doubts)
+    # A cycle with three scans of its own does not: it knows its half-life.
+    bent = TimeActivityCurve(np.array(THREE) * HOUR, np.array([7e7, 5e7, 1e7]), None)
+    warned, own, one = fit_cycles([bent, clean(THREE, 60.0), clean((24.0,), 60.0)], LU).cycles
+    assert "FIT_WARN" in warned.flags
+    assert own.flags == ()
+    assert "FIT_WARN" in one.flags
+    # What only says how the source was scanned is not carried: two points used, a first one that rises.
+    rising = TimeActivityCurve(np.array([1.0, 24.0, 96.0]) * HOUR, np.array([5e7, 8e7, 3e7]), None)
+    assert fit_cycles([rising, clean((24.0,), 50.0)], LU).cycles[1].flags == ("SINGLE_POINT_PRIOR",)
+
+
 def test_the_population_tells_where_no_cycle_does() -> None:
     with pytest.raises(RefusalError) as refusal:
         fit_cycles([clean((24.0,), 50.0), clean((24.0,), 50.0)], LU)
