@@ -77,7 +77,7 @@ def _maxima(torso: Torso, inside: Mask, lowest: float) -> list[tuple[int, ...]]:
 
 
 def _territories(torso: Torso, inside: Mask, rivals: Mask, maxima: list[tuple[int, ...]]) -> Labels:
-    """Share the hot tissue between its maxima, and with its rivals, by a watershed on the smoothed uptake."""
+    """Share the hot tissue between its maxima, and with its rivals, by a watershed on the smoothed uptake; 0: nobody's or a rival's."""
     markers = np.where(rivals, len(maxima) + 1, 0).astype(np.uint16)
     for number, index in enumerate(maxima, start=1):
         markers[index] = number
@@ -85,7 +85,8 @@ def _territories(torso: Torso, inside: Mask, rivals: Mask, maxima: list[tuple[in
     flooded = sitk.MorphologicalWatershedFromMarkers(
         to_sitk(valley, torso.grid), to_sitk(markers, torso.grid), markWatershedLine=False
     )
-    return np.where(inside, sitk.GetArrayFromImage(flooded), 0)
+    shares = sitk.GetArrayFromImage(flooded)
+    return np.where(inside & (shares <= len(maxima)), shares, 0)
 
 
 def _grown_from(torso: Torso, peak: tuple[int, ...], territory: Mask, background: float, fwhm_mm: float | None) -> Mask:

@@ -40,10 +40,10 @@ def _torso(relative, seed):
     return Torso(grid, (slice(0, N),) * 3, hu, image, smooth, everywhere, everywhere, ~everywhere, spine, spine)
 
 
-def _found(relative, *, seed=0, where=None, background=1.0):
+def _found(relative, *, seed=0, where=None, rivals=None, background=1.0):
     torso = _torso(relative, seed)
     inside = _ball(72.0) if where is None else where
-    host = Host("liver", inside, inside, ~torso.body, background * LIVER_BQ_PER_ML)
+    host = Host("liver", inside, inside, ~torso.body if rivals is None else rivals, background * LIVER_BQ_PER_ML)
     return torso, find_lesions(torso, host, LIVER_BQ_PER_ML, FWHM_MM, 1.0)
 
 
@@ -94,6 +94,14 @@ def test_lesions_apart_are_not_said_to_touch():
     torso, lesions = _found(np.where(_ball(15.0, -25.0) | _ball(15.0, 25.0), 5.0, 1.0))
     assert len(lesions) == 2
     assert lesions_touch_doubts(torso, {"lesion-1": lesions[0].mask, "lesion-2": lesions[1].mask}) == ()
+
+
+def test_a_hot_organ_beside_a_lesion_is_not_joined_to_it():
+    """Spheres of 14 mL that meet in a point, one of them an organ: one lesion, on its own side."""
+    organ = _ball(15.0, -15.0)
+    torso, lesions = _found(np.where(organ | _ball(15.0, 15.0), 5.0, 1.0), where=_ball(72.0) & ~organ, rivals=organ)
+    assert torso.volume_ml(lesions[0].mask) == pytest.approx(14.1, rel=0.15)
+    assert (_point()[2][lesions[0].mask] > -VOXEL_MM).all()
 
 
 def test_a_chain_of_shallow_dips_is_one_territory():
