@@ -44,6 +44,8 @@ class VoxelCurves:
         Voxels to fit.
     shared : ndarray of float32, shape (time, voxel), or None
         Smoothed values of these voxels, brought to the middle of the acquisitions; None gives each voxel its own rate.
+    dilution : ndarray of float32, shape (voxel,), or None
+        Variance of a smoothed value over that of one amid a wide mask; None where ``shared`` is.
     times_h, factors : tuple of float
         Middle of each acquisition, and the factor from its start to it.
     whole_per_h : float
@@ -53,6 +55,7 @@ class VoxelCurves:
     lines: tuple[NDArray[np.floating], ...]
     index: NDArray[np.int32]
     shared: NDArray[np.float32] | None
+    dilution: NDArray[np.float32] | None
     times_h: tuple[float, ...]
     factors: tuple[float, ...]
     slowest_per_h: float
@@ -73,6 +76,10 @@ class VoxelCurves:
     def neighbours(self, part: slice, values: Floats) -> Floats:
         """Return the values that the rates are fitted to."""
         return values if self.shared is None else self.shared[:, part].astype(np.float64)
+
+    def diluted(self, part: slice) -> Floats | float:
+        """Return by what the noise that the rates are fitted to is multiplied."""
+        return 1.0 if self.dilution is None else self.dilution[part].astype(np.float64)
 
     def rates(self, values: Floats) -> CurveFits:
         """Fit rates (and amplitudes) to values."""
@@ -135,7 +142,8 @@ def measure_noise(curves: VoxelCurves, some: slice, relative_error: float) -> No
     if own is None:
         return Noise(*[assumed_noise(relative_error, points)] * 2)
     # With two time points the smoothed values leave no residual: unreduced noise is an upper bound.
-    return Noise(own, noise_from_residuals(level, fits.chi_squared[usable], points - 2) or own)
+    smooth = (fits.chi_squared / curves.diluted(some))[usable]
+    return Noise(own, noise_from_residuals(level, smooth, points - 2) or own)
 
 
 def fit_volumes(found: VoxelVolumes, curves: VoxelCurves, noise: Noise, workers: int) -> None:
@@ -154,7 +162,8 @@ def _fit_block(found: VoxelVolumes, part: slice, curves: VoxelCurves, noise: Noi
     neighbours = curves.neighbours(part, values)
     level = neighbours.sum(axis=0)
     of_value = noise.of_values.at(level)
-    rate, variance, status = _rates(values, neighbours, level, curves, noise)
+    of_rate = noise.of_rates.at(level) * curves.diluted(part)
+    rate, variance, status = _rates(values, neighbours, level, of_rate, curves, noise)
     fits = curves.amplitudes(values, rate)
     measured = fits.amplitude > 0
     relative = np.divide(fits.amplitude_sigma, fits.amplitude, out=np.zeros_like(rate), where=measured)
@@ -171,7 +180,7 @@ def _fit_block(found: VoxelVolumes, part: slice, curves: VoxelCurves, noise: Noi
 
 
 def _rates(
-    values: Floats, neighbours: Floats, level: Floats, curves: VoxelCurves, noise: Noise
+    values: Floats, neighbours: Floats, level: Floats, of_rate: Floats, curves: VoxelCurves, noise: Noise
 ) -> tuple[Floats, Floats, NDArray[np.uint8]]:
     """Return the rates, their part in the variance of ln(TIA), and where they come from."""
     if len(curves.times_h) == 1:
@@ -179,7 +188,7 @@ def _rates(
         return rate, np.zeros_like(rate), np.full(rate.shape, RATE_OF_THE_WHOLE, dtype=np.uint8)
     fits = curves.rates(neighbours)
     unit = curves.variance_of_rate(fits.rate, fits.rate_sigma)
-    rate, variance = fits.rate, noise.of_rates.at(level) * unit
+    rate, variance = fits.rate, of_rate * unit
     status = np.full(rate.shape, OWN if curves.shared is None else SHARED, dtype=np.uint8)
     quiet = noise.of_values.at(level) * unit < OWN_RATE_NOISE**2
     if curves.shared is not None and bool(quiet.any()):

@@ -17,7 +17,6 @@ from pipeline.physics.voxel_blocks import VoxelCurves, empty_volumes, fit_volume
 from pipeline.physics.voxel_regularisation import (
     SHARED_HALF_LIFE_FWHM_MM,
     Noise,
-    neighbourhood,
     sigma_in_voxels,
     smoothed,
 )
@@ -52,9 +51,9 @@ class VoxelKinetics:
         Residuals over the noise of the images, per degree of freedom: about 1 where the curve is an exponential; 0
         where there is no degree of freedom.
     status : ndarray of uint8, shape of the grid
-        0 not fitted, 1 half-life of the neighbourhood, 2 of the voxel itself, 3 within 2 % of physical decay (the TIA
-        is mostly extrapolation), 4 at the shortest half-life, 5 fewer than two positive values or a single time point:
-        half-life of the whole or the prior's, 6 nothing positive: TIA 0.
+        0 not fitted, 1 half-life of the neighbourhood (inside a region, of its part of it), 2 of the voxel itself, 3
+        within 2 % of physical decay (the TIA is mostly extrapolation), 4 at the shortest half-life, 5 fewer than two
+        positive values or a single time point: half-life of the whole or the prior's, 6 nothing positive: TIA 0.
     noise : Noise
     smoothing_fwhm_mm : float
         Over which half-lives are shared; 0 where each voxel has its own.
@@ -85,6 +84,7 @@ def tia_map(
     tail_rule: TailRule = "fitted",
     prior_half_life_s: float | None = None,
     smoothing_fwhm_mm: float = SHARED_HALF_LIFE_FWHM_MM,
+    regions: NDArray[np.integer] | None = None,
     backend: Backend | None = None,
     workers: int = 2,
 ) -> VoxelKinetics:
@@ -110,7 +110,7 @@ def tia_map(
     nuclide : Radionuclide
     acquisition_duration_s : sequence of float
     mask : ndarray of bool, shape of the grid, optional
-        Voxels to fit (the body); None fits all.
+        Voxels to fit (the body, where every scan saw it); None fits all. No other voxel's values are used.
     relative_error : float
         One sigma of a value, where the noise cannot be measured: a single time point, or two without smoothing.
     head_rule, tail_rule : str
@@ -119,6 +119,9 @@ def tia_map(
         Effective half-life for a single time point.
     smoothing_fwhm_mm : float
         Width of the Gaussian over which half-lives are shared; 0 gives each voxel its own.
+    regions : ndarray of int, shape of the grid, optional
+        Labels above 0 of regions whose voxels share half-lives among themselves alone: a lesion among tissue of
+        another half-life. The others (0) share with all around them.
     backend : Backend, optional
         Where to compute; the host where not given.
     workers : int
@@ -140,10 +143,12 @@ def tia_map(
     factors = tuple(middle_factor(nuclide, duration) for duration in acquisition_duration_s)
     place = backend or cpu_backend()
     width_mm = smoothing_fwhm_mm if len(activities) > 1 and inside.any() else 0.0
+    shared, dilution = _shared_values(activities, inside, regions, width_mm, factors, place)
     curves = VoxelCurves(
         lines=tuple(activity.activity_bq_per_ml.reshape(-1) for activity in activities),
         index=np.flatnonzero(inside).astype(np.int32),
-        shared=_shared_values(activities, inside, width_mm, factors, place) if width_mm > 0.0 else None,
+        shared=shared,
+        dilution=dilution,
         times_h=times_h,
         factors=factors,
         slowest_per_h=bounds.slowest_per_s * SECONDS_PER_HOUR,
@@ -199,18 +204,31 @@ def _require_series(
 def _shared_values(
     activities: Sequence[ActivityMap],
     inside: NDArray[np.bool_],
+    regions: NDArray[np.integer] | None,
     width_mm: float,
     factors: Sequence[float],
     backend: Backend,
-) -> NDArray[np.float32]:
-    """Return the smoothed values of the mask's voxels at the middle of the acquisitions, shape (time, voxel)."""
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Return the smoothed values of the mask's voxels at the middle of the acquisitions, shape (time, voxel).
+
+    Beside them how much noisier each is than one amid a wide mask, shape (voxel,). None where nothing is shared.
+    """
+    if width_mm == 0.0:
+        return None, None
     sigma = sigma_in_voxels(activities[0].grid.spacing_mm, width_mm)
-    box = neighbourhood(inside, sigma)
-    values = np.empty((len(activities), np.count_nonzero(inside)), dtype=np.float32)
-    for number, (activity, factor) in enumerate(zip(activities, factors, strict=True)):
-        blurred = smoothed(activity.activity_bq_per_ml, box, inside, sigma, backend)
-        np.multiply(blurred, np.float32(factor), out=values[number])
-    return values
+    volumes = [activity.activity_bq_per_ml for activity in activities]
+    values = np.empty((len(volumes), np.count_nonzero(inside)), dtype=np.float32)
+    soft, dilution = smoothed(volumes, inside, sigma, backend)
+    for number in range(len(volumes)):
+        values[number] = soft[number]
+    labels = np.zeros(values.shape[1], dtype=np.uint8) if regions is None else regions[inside]
+    for label in np.unique(labels[labels > 0]):
+        member = labels == label
+        soft, dilution[member] = smoothed(volumes, inside & (regions == label), sigma, backend)
+        for number in range(len(volumes)):
+            values[number, member] = soft[number]
+    values *= np.array(factors, dtype=np.float32)[:, None]
+    return values, dilution
 
 
 def _rate_of_the_whole(curves: VoxelCurves) -> float:

@@ -88,11 +88,32 @@ def neighbourhood(mask: NDArray[np.bool_], sigma_voxels: Sequence[float]) -> Box
 
 
 def smoothed(
-    values: NDArray[np.floating], box: Box, mask: NDArray[np.bool_], sigma_voxels: Sequence[float], backend: Backend
-) -> NDArray[np.float32]:
-    """Return the smoothed values of the voxels of ``mask``, in its order."""
-    blurred = gaussian_blur(backend.send(values[box], "float32"), sigma_voxels)
-    return np.asarray(backend.fetch(blurred)[mask[box]])
+    volumes: Sequence[NDArray[np.floating]], mask: NDArray[np.bool_], sigma_voxels: Sequence[float], backend: Backend
+) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return smoothed values of the voxels of ``mask`` (not empty), in its order, from these voxels alone.
+
+    Normalised convolution (Knutsson, Westin, CVPR 1993:515): what lies outside the mask, as a part of the body that a
+    later scan did not see, has no weight at any time.
+
+    Returns
+    -------
+    list of ndarray
+        One for each volume.
+    ndarray
+        Variance of white noise in a smoothed value over that of one amid a wide mask; 1 or more.
+    """
+    box = neighbourhood(mask, sigma_voxels)
+    inside = mask[box]
+
+    def blurred(values: NDArray[np.floating], sigma: Sequence[float]) -> NDArray[np.float32]:
+        sent = backend.send(np.multiply(values, inside, dtype=np.float32), "float32")
+        return np.asarray(backend.fetch(gaussian_blur(sent, sigma))[inside])
+
+    weight = blurred(np.ones((1, 1, 1), dtype=np.float32), sigma_voxels)
+    # The square of a Gaussian is one of 1/sqrt(2) of its width.
+    squares = blurred(np.ones((1, 1, 1), dtype=np.float32), [sigma * math.sqrt(0.5) for sigma in sigma_voxels])
+    squares /= weight * weight
+    return [blurred(volume[box], sigma_voxels) / weight for volume in volumes], squares
 
 
 def sigma_in_voxels(spacing_mm: Sequence[float], fwhm_mm: float) -> tuple[float, ...]:

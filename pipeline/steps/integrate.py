@@ -16,9 +16,10 @@ from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
 from pipeline.physics.earlier_cycles import EarlierCurves, NotReused, fit_with_earlier
 from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, measured_activity_bq, recovered_activities
+from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, recovered_activities
 from pipeline.physics.single_scan import fit_single_scan
 from pipeline.physics.voxel_kinetics import tia_map
+from pipeline.steps.common_field import activities_in_maps, measured_activities, partly_seen_flags, sharing_labels
 from pipeline.steps.gates import require_measured, sharpness_flags
 from pipeline.steps.voxel_maps import map_flags
 from pipeline.units import SECONDS_PER_HOUR
@@ -101,12 +102,15 @@ def integrate(
     cameras : sequence of CameraProfile
         One per time point: each image is corrected with the recovery curve of the camera that made it.
     covered : ndarray of bool, optional
-        Voxels that every time point saw; elsewhere a resampled map holds 0, which no voxel's curve may be fitted to.
+        Voxels that every time point saw; elsewhere a resampled map holds 0, which no curve may be fitted to.
     half_lives : mapping of str to HalfLifePrior, EarlierCurves or NotReused, optional
         By region key, for a cycle of one scan; a region without one is left out, for the reason of ``NotReused``.
     """
+    parts = delineation.segmentation.regions
+    seen = measured_activities(activities, delineation.fraction, covered)
+    measured = seen.activity_bq
     unseen = require_measured(activities, delineation.fraction, delineation.segmentation)
-    measured = np.stack([measured_activity_bq(activity, delineation.fraction) for activity in activities])
+    unseen += partly_seen_flags(parts, seen)
     recovered, fwhm_mm = _recovered(measured, delineation, activities[0].grid.spacing_mm, cameras)
     regions, flags = _fit_regions(measured, recovered, timings, delineation, site, nuclide, half_lives or {})
     single = len(activities) == 1
@@ -120,13 +124,15 @@ def integrate(
         head_rule=site.head_rule,
         tail_rule=site.tail_rule,
         prior_half_life_s=_rest_of(regions).effective_half_life_s if single else None,
+        regions=sharing_labels(parts, delineation.fraction),
     )
     voxels = _with_region_half_lives(voxels, regions, timings[0], delineation, nuclide) if single else voxels
     sharp = sharpness_flags(
         activities[0], delineation.fraction, delineation.segmentation, fwhm_mm, voxel_averages=VOXEL_AVERAGES
     )
     # With one scan the map has the regions' own half-lives: there is nothing to compare.
-    differing = () if single else _map_flags(voxels, regions, measured, timings, delineation, site, nuclide)
+    in_maps = activities_in_maps(parts, seen)
+    differing = () if single else _map_flags(voxels, regions, in_maps, timings, delineation, site, nuclide)
     return Integration(regions, voxels.tia, fwhm_mm, (*flags, *unseen, *sharp, *differing), voxels)
 
 
