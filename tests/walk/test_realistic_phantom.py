@@ -21,11 +21,24 @@ def test_kidneys_and_large_lesions(realistic: Path, realistic_result: dict[str, 
     assert sum(off**2 for off in lesions) / len(lesions) < 0.15**2
 
 
-def test_uncertainty_is_stated_and_not_absurd(realistic_result: dict[str, Any]) -> None:
-    for region in realistic_result["regions"]:
-        if region["name"] == "kidney":
-            assert 0.03 < region["mean_dose_sigma_gy"] / region["mean_dose_gy"] < 0.20
-            assert set(region["uncertainty"]) >= {"calibration", "recovery", "volume", "fit", "s_value"}
+def test_the_stated_interval_holds_and_is_not_only_wide(realistic: Path, realistic_result: dict[str, Any]) -> None:
+    """One seed of `benchmarks/bench_uncertainty.py`, no errors drawn: truth in the 95 % interval, kidneys' sigma small.
+
+    The blood's early phase and the marrow's microscopic structure are not in their sigma (docs/validation.md).
+    """
+    rows = against_truth(realistic, realistic_result)
+    judged = [row for name, row in rows.items() if name not in {"aorta", "marrow"}]
+    assert len(judged) >= 8
+    assert all(abs(row["dose_gy"] - row["true_dose_gy"]) <= 1.96 * row["dose_sigma_gy"] for row in judged)
+    for name in ("left kidney", "right kidney"):
+        # the goal is a median of at most 13 %; 3 % is the calibration alone
+        assert 0.03 < rows[name]["dose_sigma_gy"] / rows[name]["dose_gy"] < 0.13
+
+
+def test_every_kidney_states_the_parts_of_its_sigma(realistic_result: dict[str, Any]) -> None:
+    kidneys = [region for region in realistic_result["regions"] if region["name"] == "kidney"]
+    assert len(kidneys) == 2
+    assert all(set(r["uncertainty"]) >= {"calibration", "recovery", "volume", "fit", "s_value"} for r in kidneys)
 
 
 def test_motion_is_found(realistic_result: dict[str, Any]) -> None:
