@@ -15,12 +15,18 @@ from pipeline.units import SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from pathlib import Path
 
-POPULATION_SOURCE = "the population table (half_lives.toml)"
+SIDES = frozenset({"left", "right"})
 
 
 @cache
 def _population() -> dict[str, Any]:
     return tomllib.loads((resources.files("pipeline") / "data" / "half_lives.toml").read_text(encoding="utf-8"))
+
+
+def region_key(name: str) -> str:
+    """Return a region's name with its side after a hyphen: ``kidney-left`` for ``kidney_left``, the key of a result."""
+    stem, underscore, side = name.rpartition("_")
+    return f"{stem}-{side}" if underscore and side.lower() in SIDES else name
 
 
 def population_prior(nuclide: str, region: str) -> HalfLifePrior:
@@ -29,10 +35,11 @@ def population_prior(nuclide: str, region: str) -> HalfLifePrior:
     Parameters
     ----------
     nuclide : str
-        As ``Lu-177``; the table is for DOTATATE and DOTATOC.
+        As ``Lu-177``. The table holds for the ligands that the prior's source names (DOTATATE, DOTATOC); nothing here
+        knows the patient's.
     region : str
-        ``kidney``, ``liver``, ``spleen`` or ``lesion``; what follows a hyphen (``kidney-left``, ``lesion-3``) does not
-        count.
+        ``kidney``, ``liver``, ``spleen`` or ``lesion``; what follows a hyphen (``kidney-left``, ``lesion-3``) and a
+        side (``kidney_left``) do not count.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def population_prior(nuclide: str, region: str) -> HalfLifePrior:
         ``POPULATION_UNKNOWN`` for another nuclide or region.
     """
     table = _population()
-    entry = table["region"].get(region.split("-", maxsplit=1)[0].lower())
+    entry = table["region"].get(region_key(region).split("-", maxsplit=1)[0].lower())
     if nuclide != table["nuclide"] or entry is None:
         known = ", ".join(table["region"])
         raise RefusalError(
@@ -59,7 +66,7 @@ def population_prior(nuclide: str, region: str) -> HalfLifePrior:
         entry["median_h"] * SECONDS_PER_HOUR,
         entry["log_sigma"],
         "population",
-        POPULATION_SOURCE,
+        f"the population table (half_lives.toml) for {table['nuclide']} with {' or '.join(table['ligands'])} only",
         (first * SECONDS_PER_HOUR, last * SECONDS_PER_HOUR),
     )
 
@@ -75,7 +82,7 @@ def prior_file(path: Path) -> dict[str, HalfLifePrior]:
     Returns
     -------
     dict
-        Region -> prior.
+        Region (:func:`region_key`) -> prior.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def prior_file(path: Path) -> dict[str, HalfLifePrior]:
     """
     priors: dict[str, HalfLifePrior] = {}
     for row in read_rows(path, code="PRIOR_FILE_INVALID", required=("region", "half_life_h", "half_life_sigma_h")):
-        name = row.text("region")
+        name = region_key(row.text("region"))
         if not name or name in priors:
             raise row.refusal("region", repr(name), "each region's name once")
         half_life_h = row.number("half_life_h", least=1e-3)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import require
-from pipeline.files.half_life_table import population_prior, prior_file
+from pipeline.files.half_life_table import population_prior, prior_file, region_key
 from pipeline.physics.hierarchical_fit import fit_cycles
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.single_scan import fit_single_scan
@@ -40,14 +40,14 @@ class Prior:
         if self.table is None:
             return population_prior(self.nuclide, region)
         require(
-            region in self.table,
+            region_key(region) in self.table,
             "PRIOR_FILE_INVALID",
             found=f"no half-life of {region}",
             needed="a row for every region with one point",
             do="add the region to the file of half-lives",
             where=str(self.name),
         )
-        return self.table[region]
+        return self.table[region_key(region)]
 
     @property
     def form(self) -> SingleForm:
@@ -68,7 +68,7 @@ class FitFileRequest:
 
 def fit_region(
     region: str, curves: Sequence[TimeActivityCurve], request: FitFileRequest, *, cycles: bool
-) -> tuple[tuple[TiaEstimate, ...], dict[str, float]]:
+) -> tuple[tuple[TiaEstimate, ...], dict[str, float | str]]:
     """Fit one region's curve, or its curves of all cycles together.
 
     Parameters
@@ -94,8 +94,10 @@ def fit_region(
     """
     if not cycles:
         return (_fit_one(region, curves[0], request),), {}
-    fit = _fit_cycles(region, curves, request)
+    prior = request.prior.of(region)
+    fit = _fit_cycles(curves, request, prior)
     return fit.cycles, {
+        "half_life_source": "all cycles of this region together" + (f", about {prior.source}" if prior else ""),
         "patient_half_life_s": fit.half_life_s,
         "patient_half_life_sigma_s": fit.half_life_sigma_s,
         "between_cycles_log_sigma": fit.between_cycles_log_sigma,
@@ -124,7 +126,9 @@ def _fit_one(region: str, curve: TimeActivityCurve, request: FitFileRequest) -> 
     )
 
 
-def _fit_cycles(region: str, curves: Sequence[TimeActivityCurve], request: FitFileRequest) -> HierarchicalFit:
+def _fit_cycles(
+    curves: Sequence[TimeActivityCurve], request: FitFileRequest, prior: HalfLifePrior | None
+) -> HierarchicalFit:
     require(
         request.model in ("auto", "mono") and request.prior.form == "prior",
         "CYCLES_MODEL_INVALID",
@@ -136,7 +140,7 @@ def _fit_cycles(region: str, curves: Sequence[TimeActivityCurve], request: FitFi
     return fit_cycles(
         curves,
         request.nuclide,
-        population=request.prior.of(region),
+        population=prior,
         head_rule=request.head,
         tail_rule=request.tail,
         relative_error=RELATIVE_ERROR,

@@ -107,6 +107,32 @@ def test_one_point_with_a_named_prior_carries_the_methods_id(tmp_path: Path, pri
     json.dumps(document, allow_nan=False)
 
 
+@pytest.mark.parametrize("region", ["kidney-left", "kidney_left", "Kidney_Right", "kidney"])
+def test_the_population_is_of_a_kidney_whatever_its_key(tmp_path: Path, region: str) -> None:
+    path = _file(tmp_path, f"region,time_h,activity_bq\n{region},96,100\n")
+    one = fit_file(path, "Lu-177", "auto", "extrapolate", "fitted", "population")["regions"][0]
+    assert one["model"] == "single-population"
+    # A table of curves does not state the ligand: the result says which one the half-lives are of.
+    assert "Lu-177 with DOTATATE or DOTATOC only" in one["half_life_source"]
+
+
+def test_cycles_about_the_population_name_its_ligand(tmp_path: Path) -> None:
+    path = _file(tmp_path, "region,cycle,time_h,activity_bq\nkidney_left,1,24,100\nkidney_left,2,24,90\n")
+    regions = fit_file(path, "Lu-177", "auto", "extrapolate", "fitted", "population")["regions"]
+    assert all("DOTATATE or DOTATOC only" in one["half_life_source"] for one in regions)
+
+
+def test_the_key_of_a_result_finds_its_row_in_a_file_of_half_lives(tmp_path: Path) -> None:
+    priors = tmp_path / "priors.csv"
+    priors.write_text("region,half_life_h,half_life_sigma_h\nkidney_left,51,0\n", encoding="utf-8")
+    one = fit_file(_file(tmp_path, ONE), "Lu-177", "auto", "extrapolate", "fitted", str(priors))["regions"][0]
+    assert (one["model"], one["half_life_source"]) == ("single-file", "priors.csv")
+    priors.write_text("region,half_life_h,half_life_sigma_h\nkidney_left,51,0\nkidney-left,60,0\n", encoding="utf-8")
+    with pytest.raises(RefusalError) as refusal:
+        fit_file(_file(tmp_path, ONE), "Lu-177", "auto", "extrapolate", "fitted", str(priors))
+    assert refusal.value.code == "PRIOR_FILE_INVALID"
+
+
 def test_half_lives_from_a_file(tmp_path: Path) -> None:
     priors = tmp_path / "priors.csv"
     priors.write_text("region,half_life_h,half_life_sigma_h\nkidney-left,51,0\n", encoding="utf-8")
