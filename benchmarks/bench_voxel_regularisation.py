@@ -41,6 +41,17 @@ HALF_A_VOXEL = ((0.4, -0.3, 0.3), (-0.3, 0.4, 0.4))
 NUCLIDE = load_nuclide("Lu-177")
 BOUNDS = rate_bounds(NUCLIDE)
 LOW, HIGH = BOUNDS.slowest_per_s * HOUR_S, BOUNDS.fastest_per_s * HOUR_S
+SPHERE_SIDE_MM = 4.8
+SPHERE_TIMES_H = (24.0, 96.0, 168.0)
+# Volume in mL, half-life in it and around it; relative noise of its activity.
+SPHERES = (
+    ((4.0, 100.0, 50.0), 0.10),
+    ((10.0, 100.0, 50.0), 0.05),
+    ((10.0, 100.0, 50.0), 0.10),
+    ((10.0, 50.0, 100.0), 0.10),
+    ((10.0, 50.0, 50.0), 0.10),
+    ((50.0, 100.0, 50.0), 0.10),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,10 +168,10 @@ def of_the_region(scene: Scene, maps: np.ndarray) -> np.ndarray:
 
 
 def labels_of(scene: Scene) -> np.ndarray:
-    """Return the region that a voxel mostly lies in, 0 in the remainder."""
+    """Return the organ or lesion that a voxel mostly lies in, as the product does."""
     labels = np.zeros(scene.body.shape, dtype=np.uint8)
     for number, (name, fraction) in enumerate(scene.regions.items(), start=1):
-        if name != "remainder":
+        if name.startswith(("organ", "lesion")):
             labels[fraction > 0.5] = number
     return labels
 
@@ -250,6 +261,46 @@ def agreement(scenes: dict[int, Scene], noise: str, *, moved: bool) -> None:
     print(f"\nMap against curve, noise {noise}, mean (largest) in %: {', '.join(parts)}", flush=True)
 
 
+def sphere_maps(lesion: tuple[float, float, float], noise: float, seed: int) -> tuple[np.ndarray, ...]:
+    """Return maps, TIA per voxel and mask of a sphere: mL, half-life in it and around it; five times as active."""
+    (volume_ml, own_h, around_h), shape = lesion, (40, 40, 40)
+    radius = (3e3 * volume_ml / 4.0 / math.pi) ** (1.0 / 3.0) / SPHERE_SIDE_MM
+    inside = sum((axis - 20.0) ** 2 for axis in np.indices(shape)) <= radius**2
+    width, grain_width = (fwhm / scanner.FWHM_PER_SIGMA / SPHERE_SIDE_MM for fwhm in (12.0, 5.0))
+    rng, maps = np.random.default_rng(seed), []
+    for hours in SPHERE_TIMES_H:
+        values = np.where(inside, 5.0 * 2.0 ** (-hours / own_h), 2.0 ** (-hours / around_h))
+        clean, grain = gaussian_filter(values, width), gaussian_filter(rng.standard_normal(shape), grain_width)
+        maps.append(clean + noise * np.sqrt(0.3 * clean * clean.max()) * grain / grain.std())
+    true = gaussian_filter(np.where(inside, 5.0 * own_h, around_h), width) * HOUR_S / math.log(2.0)
+    return 1e5 * np.stack(maps), 1e5 * true, inside
+
+
+def sphere_errors(maps: np.ndarray, true: np.ndarray, inside: np.ndarray, regions: np.ndarray | None) -> list[float]:
+    """Return mean error of a sphere's voxels, its root mean square, the mean stated sigma, and how many it covers."""
+    grid = Grid(inside.shape, np.diag([SPHERE_SIDE_MM] * 3 + [1.0]), "sphere")
+    volumes = [ActivityMap(grid, volume.astype(np.float32)) for volume in maps]
+    times_s = [t * HOUR_S for t in SPHERE_TIMES_H]
+    found = tia_map(volumes, times_s, NUCLIDE, acquisition_duration_s=[1.0] * 3, regions=regions)
+    off, sigma = (found.tia.tia_bq_s_per_ml / true - 1.0)[inside], found.tia_relative_sigma[inside]
+    covered = np.mean(np.abs(off) <= 1.96 * sigma)
+    return [float(v) for v in (off.mean(), np.sqrt(np.mean(off**2)), sigma.mean(), covered)]
+
+
+def spheres(seeds: int) -> None:
+    """Print how far voxels of a lesion among tissue of another half-life are off, and how often sigma covers it."""
+    print(f"Lesion in tissue, {seeds} seeds: mean error / error / stated sigma / within 1.96 sigma, in %\n")
+    print("| mL | half-life h | around h | noise % | shared across the border | inside the contour |")
+    print(f"|{'---|' * 6}")
+    for lesion, noise in SPHERES:
+        scenes = [sphere_maps(lesion, noise, seed) for seed in range(seeds)]
+        across = [sphere_errors(*scene, None) for scene in scenes]
+        within = [sphere_errors(*scene, scene[2].astype(np.uint8)) for scene in scenes]
+        means = [100.0 * np.mean(each, axis=0) for each in (across, within)]
+        told = [f"{e:+.1f} / {s:.1f} / {u:.1f} / {c:.0f}" for e, s, u, c in means]
+        print(f"| {' | '.join(f'{v:.0f}' for v in (*lesion, 100 * noise))} | {' | '.join(told)} |", flush=True)
+
+
 def main() -> None:
     """Print the tables as Markdown: voxel error / bias of the region's sum, in %."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -258,7 +309,11 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--moved", action="store_true")
     parser.add_argument("--agreement", action="store_true", help="only the map against the regions' curves")
+    parser.add_argument("--spheres", action="store_true", help="only lesions among tissue of another half-life")
     options = parser.parse_args()
+    if options.spheres:
+        spheres(options.seeds)
+        return
     scenes = {seed: scene_of(seed) for seed in range(1, options.seeds + 1)}
     print(f"{options.seeds} seeds; error of the voxels (root mean square over mean) / bias of the region's sum, in %")
     for noise in options.noise:
