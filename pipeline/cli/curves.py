@@ -55,4 +55,7 @@ def fit(
     require_fit_outputs(curves, out, plot)
     document = fit_file(curves, nuclide, model.value, head.value, tail.value, prior)
     write_fit_outputs(document, out, plot)
-    emit(document, as_json, lambda d: show_rows("Fits", d["regions"], columns))
+    title = (
+        f"Fits; columns not read: {', '.join(document['ignored_columns'])}" if document["ignored_columns"] else "Fits"
+    )
+    emit(document, as_json, lambda d: show_rows(title, d["regions"], columns))

@@ -10,6 +10,7 @@ import csv
 import datetime as dt
 import re
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import openpyxl
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
 
 CODE: Final = "CURVES_INVALID"
 REQUIRED: Final = ("region", "time_h", "activity_bq")
+KNOWN: Final = (*REQUIRED, "sigma_bq", "cycle")
 # A column of one of these quantities in another unit must not be passed over: sigmas would silently be the default.
 UNITS: Final = {"time": "time_h", "activity": "activity_bq", "sigma": "sigma_bq"}
+# Words in the name of a column that would have decided the fit: without it two cycles become one curve and measured
+# errors the default. What column is needed instead; other columns are not read, and the document says so.
+DECISIVE: Final = {
+    r"sigma\w*|uncert\w*|unc|u|std\w*|err|errors?|sd|sem?|var|variance|cv|ci": "sigma_bq (one sigma in Bq)",
+    r"cycles?|cyc": "cycle (its number)",
+    r"half\w*|teff|eff": "no half-life here (a file of half-lives goes to --prior)",
+    r"units?|[kmg]bq|[mu]ci": "time_h in hours, activity_bq and sigma_bq in Bq",
+}
 SHEET: Final = "curves"
 NOT_READ: Final = (".xls", ".xlsb", ".ods", ".numbers")
 
@@ -46,7 +56,7 @@ def read_curve_rows(path: Path) -> tuple[Row, ...]:
     Parameters
     ----------
     path : Path
-        Of a workbook the only sheet with content is read, or the one called ``curves``.
+        Of a workbook the only sheet with content is read, or the one called ``curves``. Known columns in any case.
 
     Returns
     -------
@@ -56,7 +66,7 @@ def read_curve_rows(path: Path) -> tuple[Row, ...]:
     ------
     RefusalError
         ``CURVES_INVALID``: not readable, a formula, date, error value or truth value in a cell, a column that is
-        missing, there twice, or in another unit.
+        missing, there twice, in another unit, or looks like errors, cycles or half-lives under another name.
     """
     suffix = path.suffix.lower()
     require(
@@ -70,8 +80,13 @@ def read_curve_rows(path: Path) -> tuple[Row, ...]:
     if suffix in {".xlsx", ".xlsm"}:
         return _excel_rows(path)
     rows = _csv_rows(path)
-    _require_columns(list(rows[0].cells), path)
-    return rows
+    columns = _columns(list(rows[0].cells), path)
+    return tuple(replace(row, cells=dict(zip(columns, row.cells.values(), strict=True))) for row in rows)
+
+
+def ignored_columns(rows: Sequence[Row]) -> list[str]:
+    """Return the columns of a table that no fit reads."""
+    return [column for column in rows[0].cells if column not in KNOWN]
 
 
 def _csv_rows(path: Path) -> tuple[Row, ...]:
@@ -88,7 +103,9 @@ def _csv_rows(path: Path) -> tuple[Row, ...]:
         ) from refusal
 
 
-def _require_columns(columns: Sequence[str], path: Path) -> None:
+def _columns(written: Sequence[str], path: Path) -> list[str]:
+    """Return the column names with the known ones in lower case, or refuse them."""
+    columns = [name.lower() if name.lower() in KNOWN else name for name in written]
     for column in columns:
         quantity = re.split(r"[^a-z]", column.lower())[0]
         wanted = UNITS.get(quantity)
@@ -100,6 +117,7 @@ def _require_columns(columns: Sequence[str], path: Path) -> None:
             do=f"convert the values and call the column {wanted}",
             where=path.name,
         )
+        _require_indecisive(column, path)
     missing = [column for column in REQUIRED if column not in columns]
     require(
         not missing and len(set(columns)) == len(columns),
@@ -107,6 +125,20 @@ def _require_columns(columns: Sequence[str], path: Path) -> None:
         found=f"columns {list(columns)}",
         needed=f"each once: {', '.join(REQUIRED)}, and sigma_bq where errors were measured",
         do="give the table these column names in its first row",
+        where=path.name,
+    )
+    return columns
+
+
+def _require_indecisive(column: str, path: Path) -> None:
+    words = [] if column in KNOWN else re.findall(r"[a-z]+", column.lower())
+    needed = next((text for names, text in DECISIVE.items() if any(re.fullmatch(names, word) for word in words)), "")
+    require(
+        not needed,
+        "CURVES_INVALID",
+        found=f"column {column!r}, which is not read but would decide the fit",
+        needed=needed,
+        do="give the column that name and unit, or take it out of the table",
         where=path.name,
     )
 
@@ -130,10 +162,10 @@ def _excel_rows(path: Path) -> tuple[Row, ...]:
     name, table = _only_table(path, sheets)
     where = f"{path.name}, sheet {name}"
     (header_line, header), *lines = table
-    columns = [_text(cell, f"header, line {header_line}", where) for cell in header]
-    while columns and not columns[-1]:
-        columns.pop()
-    _require_columns(columns, path)
+    names = [_text(cell, f"header, line {header_line}", where) for cell in header]
+    while names and not names[-1]:
+        names.pop()
+    columns = _columns(names, path)
     require(
         bool(lines), CODE, found="no row below the header", needed="at least one point", do="add points", where=where
     )

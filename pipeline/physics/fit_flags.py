@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.domain.kinetics import TailRule, TimeActivityCurve
     from pipeline.physics.exponential_fit import RateBounds
     from pipeline.physics.exponentials import ExponentialSum
+    from pipeline.physics.fit_misfit import Misfit
 
 LIMIT_MARGIN = 0.02
 RESIDUAL_WARNING = 0.15
@@ -23,6 +24,7 @@ def quality_flags(
     curve: TimeActivityCurve,
     fit: ExponentialSum,
     first: int,
+    found: Misfit | None = None,
     *,
     bounds: RateBounds,
     tail_rule: TailRule,
@@ -35,6 +37,8 @@ def quality_flags(
     curve : TimeActivityCurve
     fit : ExponentialSum
     first : int
+    found : Misfit, optional
+        Of these points; None where the TIA does not stand on the fit (trapezoid).
     bounds : RateBounds
     tail_rule : str
     half_life_range_h : tuple of float, optional
@@ -45,7 +49,7 @@ def quality_flags(
     tuple of str
         ``FIT_WARN`` stands before the warnings that raised it.
     """
-    warnings = _warnings(curve, fit, first, half_life_range_h)
+    warnings = (*_warnings(curve, fit, first, half_life_range_h), *(found.flags if found else ()))
     rate = float(fit.rate_per_s[0])
     facts = {
         "TWO_POINT": curve.time_s.size == 2,

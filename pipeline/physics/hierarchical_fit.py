@@ -18,9 +18,10 @@ from scipy.special import ndtri
 from pipeline.domain.kinetics import TiaEstimate
 from pipeline.errors import require
 from pipeline.physics.curve_areas import area_rule
-from pipeline.physics.exponential_fit import rate_bounds
+from pipeline.physics.exponential_fit import fit_mono, rate_bounds
 from pipeline.physics.exponentials import ExponentialSum
 from pipeline.physics.fit_flags import quality_flags
+from pipeline.physics.fit_misfit import Misfit, misfit, require_relative_errors, widened
 from pipeline.physics.half_life_grid import (
     curve_likelihood,
     half_life_grid,
@@ -51,6 +52,8 @@ OF_ITS_OWN_SCANS = frozenset({"SINGLE_POINT_PRIOR", "TAIL_PHYSICAL_UPPER_BOUND",
 MOSTLY = 0.5
 # Less than any likelihood that could still matter beside another.
 FLOOR = 1e-300
+# An amplitude's relative error above a half has no 97.5 % quantile.
+WIDEST_AMPLITUDE = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +125,8 @@ def fit_cycles(
     )
     grid = half_life_grid(rate_bounds(nuclide))
     parts = [_washout(curve, head_rule) for curve in curves]
-    likelihoods = [curve_likelihood(part, grid, relative_error) for part in parts]
+    misfits = [_misfit(part, nuclide, relative_error) for part in parts]
+    likelihoods = [_likelihood(part, grid, relative_error, m) for part, m in zip(parts, misfits, strict=True)]
     joint = _joint(
         [_own(part, likelihood) for part, likelihood in zip(parts, likelihoods, strict=True)],
         _patient_prior(population, grid),
@@ -130,7 +134,7 @@ def fit_cycles(
         between_cycles_log_sigma,
     )
     context = _Context(nuclide, grid, head_rule, tail_rule)
-    cycles = zip(curves, parts, likelihoods, joint.own, joint.told, strict=True)
+    cycles = zip(curves, parts, misfits, likelihoods, joint.own, joint.told, strict=True)
     half_life_s, half_life_sigma_s = moments(joint.patient, grid)
     estimates = [_estimate(context, *cycle) for cycle in cycles]
     return HierarchicalFit(_with_warnings(estimates, joint, grid), half_life_s, half_life_sigma_s, joint.between)
@@ -167,6 +171,23 @@ def _washout(curve: TimeActivityCurve, head_rule: HeadRule) -> TimeActivityCurve
         where="curve",
     )
     return curve.part(first)
+
+
+def _misfit(part: TimeActivityCurve, nuclide: Radionuclide, relative_error: float) -> Misfit:
+    if part.time_s.size == 1:
+        return Misfit(0.0, 0)
+    require_relative_errors(part)
+    bounds = rate_bounds(nuclide)
+    return misfit(part, fit_mono(part, bounds, relative_error), bounds, relative_error)
+
+
+def _likelihood(part: TimeActivityCurve, grid: HalfLifeGrid, relative_error: float, found: Misfit) -> CurveLikelihood:
+    # A cycle that lies off its own exponential tells less of the half-life, its own and that of the others.
+    factor = found.widening
+    if part.sigma_bq is None:
+        factor = max(min(factor, WIDEST_AMPLITUDE * math.sqrt(part.time_s.size) / relative_error), 1.0)
+    used, error = widened(part, relative_error, factor)
+    return curve_likelihood(used, grid, error)
 
 
 def _own(part: TimeActivityCurve, likelihood: CurveLikelihood) -> Vector:
@@ -212,6 +233,7 @@ def _estimate(
     context: _Context,
     curve: TimeActivityCurve,
     part: TimeActivityCurve,
+    found: Misfit,
     likelihood: CurveLikelihood,
     own: Vector,
     told: Vector,
@@ -220,10 +242,10 @@ def _estimate(
     rules: Any = {"head_rule": context.head_rule, "tail_rule": context.tail_rule}
     rule = area_rule(part.time_s, 0, decay_constant_per_s=decay, **rules)
     weight = own * told / float(own @ told)
-    found = tia_distribution(likelihood, weight, grid, rule)
+    tia = tia_distribution(likelihood, weight, grid, rule)
     half_life_s, half_life_sigma_s = moments(weight, grid)
     rate = math.log(2.0) / half_life_s
-    amplitude = found.mean_bq_s / float(rule.per_amplitude(np.array([rate]))[0])
+    amplitude = tia.mean_bq_s / float(rule.per_amplitude(np.array([rate]))[0])
     covariance = parameter_covariance(likelihood, weight, grid)
     fit = ExponentialSum(np.array([amplitude]), np.array([rate]), covariance)
     return TiaEstimate(
@@ -232,14 +254,14 @@ def _estimate(
         covariance=covariance,
         effective_half_life_s=half_life_s,
         effective_half_life_sigma_s=half_life_sigma_s,
-        tia_bq_s=found.mean_bq_s,
-        tia_sigma_bq_s=found.sigma_bq_s,
+        tia_bq_s=tia.mean_bq_s,
+        tia_sigma_bq_s=tia.sigma_bq_s,
         extrapolated_fraction=_outside(curve, fit, rule),
-        flags=_flags(context, curve, part, fit),
-        tia_ci95_bq_s=found.ci95_bq_s,
+        flags=_flags(context, curve, part, found, fit),
+        tia_ci95_bq_s=tia.ci95_bq_s,
         interval_method="quantiles over the half-life's distribution",
-        nearly_gaussian=nearly_gaussian(found.mean_bq_s, found.sigma_bq_s, found.ci95_bq_s),
-        assumed_fraction=found.half_life_variance / found.sigma_bq_s**2 * _told_share(own, told, grid),
+        nearly_gaussian=nearly_gaussian(tia.mean_bq_s, tia.sigma_bq_s, tia.ci95_bq_s),
+        assumed_fraction=tia.half_life_variance / tia.sigma_bq_s**2 * _told_share(own, told, grid),
         **rules,
     )
 
@@ -273,17 +295,18 @@ def _outside(curve: TimeActivityCurve, fit: ExponentialSum, rule: AreaRule) -> f
 
 
 def _flags(
-    context: _Context, curve: TimeActivityCurve, part: TimeActivityCurve, fit: ExponentialSum
+    context: _Context, curve: TimeActivityCurve, part: TimeActivityCurve, found: Misfit, fit: ExponentialSum
 ) -> tuple[str, ...]:
     if curve.time_s.size == 1:
         upper = ("TAIL_PHYSICAL_UPPER_BOUND",) if context.tail_rule == "physical" else ()
         return ("SINGLE_POINT_PRIOR", *upper)
-    found = quality_flags(
+    quality = quality_flags(
         curve,
         fit,
         curve.time_s.size - part.time_s.size,
+        found,
         bounds=rate_bounds(context.nuclide),
         tail_rule=context.tail_rule,
         half_life_range_h=None,
     )
-    return (("UPTAKE_PHASE",) if part.time_s.size < curve.time_s.size else ()) + found
+    return (("UPTAKE_PHASE",) if part.time_s.size < curve.time_s.size else ()) + quality

@@ -16,6 +16,7 @@ from pipeline.errors import RefusalError, require
 from pipeline.physics.curve_areas import area_rule, fitted_area, last_points, trapezoid_area, trapezoid_pieces
 from pipeline.physics.exponential_fit import aicc, fit_mono, rate_bounds
 from pipeline.physics.fit_flags import quality_flags
+from pipeline.physics.fit_misfit import misfit, require_relative_errors, widened
 from pipeline.physics.model_average import akaike_weights, averaged
 from pipeline.physics.multi_exponential_fit import fit_multi
 from pipeline.physics.tia_interval import fitted_interval, nearly_gaussian
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.physics.curve_areas import AreaRule, CurveArea
     from pipeline.physics.exponential_fit import RateBounds
     from pipeline.physics.exponentials import ExponentialSum
+    from pipeline.physics.fit_misfit import Misfit
 
 COMPONENTS = {"bi": 2, "tri": 3}
 POINTS_PER_COMPONENT = 2
@@ -83,7 +85,8 @@ def fit_curve(
     -------
     TiaEstimate
         Sigma by the delta method, random part only; interval by profile likelihood
-        (:mod:`pipeline.physics.tia_interval`). The trapezoid states bounds of its bias instead: what straight lines
+        (:mod:`pipeline.physics.tia_interval`), both widened where the points do not lie on the curve
+        (:mod:`pipeline.physics.fit_misfit`). The trapezoid states bounds of its bias instead: what straight lines
         between these times make of one exponential.
 
     Raises
@@ -141,6 +144,7 @@ def _require_times(curve: TimeActivityCurve, nuclide: Radionuclide) -> None:
 def _mono(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
     first = _first_washout_point(curve)
     used = curve.part(first)
+    require_relative_errors(used)
     fit = fit_mono(used, request.bounds, request.relative_error)
     name = "mono" if first == 0 else f"mono-last-{used.time_s.size}"
     flags = ("UPTAKE_PHASE",) if float(curve.activity_bq[0]) < float(curve.activity_bq[1]) else ()
@@ -157,6 +161,7 @@ def _multi(curve: TimeActivityCurve, request: FitRequest, components: int) -> Ti
         do='use model = "mono", or add time points',
         where="curve",
     )
+    require_relative_errors(curve.part(int(np.argmax(curve.activity_bq))))
     fit = fit_multi(curve, request.bounds, request.relative_error, components)
     flags = ("NO_DEGREES_OF_FREEDOM",) if points == POINTS_PER_COMPONENT * components else ()
     return _estimate(curve, request, fit, {2: "bi", 3: "tri"}[components], 0, flags)
@@ -186,6 +191,7 @@ def _average(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
 
 def _candidates(curve: TimeActivityCurve, request: FitRequest) -> tuple[dict[str, TiaEstimate], dict[str, float]]:
     """Return the estimates of all models whose weight counts, and their AICc."""
+    require_relative_errors(curve.part(_first_washout_point(curve)))
     scores = _scores(curve, request)
     kept = {name: scores[name] for name, weight in akaike_weights(scores).items() if weight > LEAST_WEIGHT}
     estimates = {
@@ -216,6 +222,8 @@ def _first_washout_point(curve: TimeActivityCurve) -> int:
 def _estimate(
     curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, name: str, first: int, flags: tuple[str, ...]
 ) -> TiaEstimate:
+    found = misfit(curve.part(first), fit, request.bounds, request.relative_error)
+    fit = replace(fit, covariance=fit.covariance * found.widening**2)
     area = fitted_area(
         curve,
         fit,
@@ -225,18 +233,21 @@ def _estimate(
         decay_constant_per_s=request.nuclide.decay_constant_per_s,
         relative_error=request.relative_error,
     )
-    estimate = _assembled(request, fit, name, area, (*flags, *_flags(curve, request, fit, first)))
+    estimate = _assembled(request, fit, name, area, (*flags, *_flags(curve, request, fit, first, found)))
     rule = _rule(curve, request, first)
-    interval = fitted_interval(curve, fit, first, rule, area, request.bounds, request.relative_error)
+    wide, relative_error = widened(curve, request.relative_error, found.widening)
+    interval = fitted_interval(wide, fit, first, rule, area, request.bounds, relative_error)
     return replace(
         estimate,
         tia_ci95_bq_s=interval,
-        interval_method="profile likelihood",
+        interval_method="profile likelihood" + ", errors times the Birge ratio" * (found.widening > 1.0),
         nearly_gaussian=nearly_gaussian(area.total_bq_s, area.sigma_bq_s, interval),
     )
 
 
 def _trapezoid(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
+    if request.tail_rule == "fitted":
+        require_relative_errors(last_points(curve))
     area, tail = trapezoid_area(
         curve,
         request.bounds,
@@ -293,11 +304,14 @@ def _assembled(
     )
 
 
-def _flags(curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, first: int) -> tuple[str, ...]:
+def _flags(
+    curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum, first: int, found: Misfit | None = None
+) -> tuple[str, ...]:
     return quality_flags(
         curve,
         fit,
         first,
+        found,
         bounds=request.bounds,
         tail_rule=request.tail_rule,
         half_life_range_h=request.half_life_range_h,

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.errors import RefusalError
-from pipeline.files.curve_table import read_curve_rows
+from pipeline.files.curve_table import ignored_columns, read_curve_rows
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.fitted_band import fitted_values
 from pipeline.steps.fit_region import RELATIVE_ERROR, FitFileRequest, Prior, fit_region
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from pipeline.domain.kinetics import HeadRule, ModelName, TailRule, TiaEstimate
     from pipeline.files.tables import Row
+
+# No region's activity is known to 0.2 % (250 000 counts without any scatter, and scans quantify to some percent):
+# percent or relative errors were written as Bq. Project choice.
+LEAST_SIGMA = 2e-3
 
 
 def fit_file(
@@ -43,7 +47,8 @@ def fit_file(
     Returns
     -------
     dict
-        ``{"regions": [...]}`` in the order of the file, an entry per cycle where there are cycles.
+        ``{"regions": [...], "ignored_columns": [...]}``; regions in the order of the file, an entry per cycle where
+        there are cycles; ``SIGMA_DOUBTFUL`` among their flags where a sigma is below 0.2 % of its activity.
 
     Raises
     ------
@@ -53,7 +58,8 @@ def fit_file(
     nuclide = load_nuclide(nuclide_name)
     request = FitFileRequest(nuclide, model, head, tail, Prior(prior, nuclide.name))
     documents = []
-    for region, cycles in _by_region(path).items():
+    rows = read_curve_rows(path)
+    for region, cycles in _by_region(rows).items():
         try:
             curves = [_curve(rows) for rows in cycles.values()]
             estimates, common = fit_region(region, curves, request, cycles="" not in cycles)
@@ -62,20 +68,21 @@ def fit_file(
                 refusal.code, found=refusal.found, needed=refusal.needed, do=refusal.do, where=f"{path.name}, {region}"
             ) from refusal
         for cycle, curve, estimate in zip(cycles, curves, estimates, strict=True):
-            document = _document(region, estimate, measured_sigma=curve.sigma_bq is not None) | common
+            document = _document(region, estimate, curve) | common
             documents.append(document | {"cycle": cycle or None, "points": _points(curve, estimate)})
     return {
         "nuclide": nuclide.name,
         "half_life_s": nuclide.half_life_s,
         "decay_data": nuclide.decay_data,
+        "ignored_columns": ignored_columns(rows),
         "regions": documents,
     }
 
 
-def _by_region(path: Path) -> dict[str, dict[str, list[Row]]]:
+def _by_region(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
     """Return region -> cycle -> rows; the cycle is empty where the file has no such column."""
     groups: dict[str, dict[str, list[Row]]] = {}
-    for row in read_curve_rows(path):
+    for row in rows:
         name, cycle = row.text("region"), row.text("cycle")
         if not name:
             raise row.refusal("region", "no name", "the region's name")
@@ -104,7 +111,12 @@ def _sigmas(rows: Sequence[Row]) -> np.ndarray[tuple[int], np.dtype[np.float64]]
     return np.array([row.number("sigma_bq", least=0.0) for row in rows])
 
 
-def _document(region: str, estimate: TiaEstimate, *, measured_sigma: bool) -> dict[str, Any]:
+def _doubts(curve: TimeActivityCurve) -> list[str]:
+    doubtful = curve.sigma_bq is not None and (curve.sigma_bq < LEAST_SIGMA * np.abs(curve.activity_bq)).any()
+    return ["SIGMA_DOUBTFUL"] if doubtful else []
+
+
+def _document(region: str, estimate: TiaEstimate, curve: TimeActivityCurve) -> dict[str, Any]:
     return {
         "region": region,
         "model": estimate.model,
@@ -124,8 +136,10 @@ def _document(region: str, estimate: TiaEstimate, *, measured_sigma: bool) -> di
         "extrapolated_fraction": estimate.extrapolated_fraction,
         "head_rule": estimate.head_rule,
         "tail_rule": estimate.tail_rule,
-        "error_model": "sigma_bq of the file" if measured_sigma else f"{RELATIVE_ERROR:g} of the fitted activity",
-        "flags": list(estimate.flags),
+        "error_model": "sigma_bq of the file"
+        if curve.sigma_bq is not None
+        else f"{RELATIVE_ERROR:g} of the fitted activity",
+        "flags": [*estimate.flags, *_doubts(curve)],
     }
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.domain.dose import FlagLevel
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 REMAINDER = "remainder"
 # A region whose curve cannot be fitted stops the run where a limit depends on it; others are left out and flagged.
 INDISPENSABLE = frozenset({"kidney"})
+# A TIA that the points do not carry: the curve lies off its fit, or the lower bound of the half-life chose it.
+BLOCKING = frozenset({"FIT_BROKEN", "AT_SHORTEST_LIMIT"})
 # The fast phase of 177Lu-DOTATATE in blood has a half-life of one to two hours: after 6 h it is no longer seen.
 BLOOD_PHASE_SEEN_S = 6.0 * SECONDS_PER_HOUR
 # A recovery curve is measured on the camera's own images: its width holds one average over the voxels of the image and
@@ -189,7 +192,7 @@ def _map_flags(
     """Hold the map against each region's curve as measured: neither is corrected for recovery."""
     rows = {region.label: row for row, region in enumerate(delineation.segmentation.regions)}
     fitted = {rows.get(kinetics.region.label, len(rows)): kinetics.region for kinetics in regions}
-    positive = [row for row in fitted if (measured[:, row] > 0.0).any()]
+    positive = [row for row in fitted if (measured[:, row] > 0.0).all()]
     curves = {row: _fit_one(measured[:, row], timings, site, nuclide).tia_bq_s for row in positive}
     return map_flags(voxels, fitted, delineation.fraction, curves)
 
@@ -245,7 +248,7 @@ def _fit_regions(
             flags.append(Flag("REGION_LEFT_OUT", "WARN", f"{refusal.code}: {refusal.found}", region.key))
             continue
         fitted.append(RegionKinetics(region, measured[:, i], everything[:, i], float(coefficient[i]), estimate))
-        flags += [Flag(code, "WARN", _text_of(code, estimate), region.key) for code in estimate.flags]
+        flags += [Flag(code, _level_of(code), _text_of(code, estimate), region.key) for code in estimate.flags]
     flags += _early_phase_flags(fitted, timings[0])
     return tuple(fitted), tuple(flags)
 
@@ -279,6 +282,10 @@ def _fit_one(
     if isinstance(known, EarlierCurves):
         return fit_with_earlier(curve, nuclide, known, **rules)
     return fit_single_scan(curve, nuclide, known, **rules)
+
+
+def _level_of(code: str) -> FlagLevel:
+    return "BLOCK" if code in BLOCKING else "WARN"
 
 
 def _text_of(code: str, estimate: TiaEstimate) -> str:

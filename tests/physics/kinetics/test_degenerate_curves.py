@@ -22,6 +22,7 @@ REFUSED = {
     "all zero": ([24.0, 96.0, 168.0], [0.0, 0.0, 0.0], "CURVE_NOT_POSITIVE"),
     "all negative": ([24.0, 96.0, 168.0], [-1.0, -2.0, -1.0], "CURVE_NOT_POSITIVE"),
     "a negative last value without sigmas": ([24.0, 96.0, 168.0], [10.0, 4.0, -0.5], "CURVE_NOT_POSITIVE"),
+    "a zero without sigmas": ([24.0, 96.0, 168.0], [7.2, 2.7, 0.0], "CURVE_NOT_POSITIVE"),
     "a single point without prior": ([24.0], [1.0], "SINGLE_POINT_WITHOUT_PRIOR"),
     "a point before the start": ([-1.0, 24.0, 96.0], [1.0, 2.0, 1.0], "CURVE_TIMES_INVALID"),
     "a value that is not a number": ([24.0, 96.0], [1.0, float("nan")], "CURVE_INVALID"),
@@ -29,7 +30,6 @@ REFUSED = {
     "seconds given as hours": ([86400.0, 345600.0], [2.0, 1.0], "CURVE_TIMES_INVALID"),
 }
 FLAGGED = {
-    "one zero": ([24.0, 96.0, 168.0], [10.0, 4.0, 0.0], {"NON_POSITIVE_POINT", "FIT_WARN"}),
     "rising to the end": (
         [24.0, 96.0, 168.0],
         [5.0, 8.0, 9.0],
@@ -45,7 +45,16 @@ FLAGGED = {
     "half-life at 10 h": ([24.0, 96.0, 168.0], [1.0, 1e-3, 1e-6], {"AT_SHORTEST_LIMIT"}),
     "two points within 48 h": ([24.0, 70.0], [2.0, 1.0], {"TWO_POINT", "FIT_WARN", "TWO_POINTS_WITHIN_48_H"}),
     "no point after 48 h": ([4.0, 24.0, 47.0], [4.0, 3.0, 2.2], {"FIT_WARN", "NO_POINT_AFTER_48_H"}),
-    "a point off the curve": ([24.0, 96.0, 168.0], [10.0, 2.0, 2.5], {"FIT_WARN", "RESIDUAL_ABOVE_15_PERCENT"}),
+    "a point off the curve": (
+        [24.0, 96.0, 168.0],
+        [7.2, 2.7, 0.5],
+        {"FIT_WARN", "RESIDUAL_ABOVE_15_PERCENT", "FIT_POOR"},
+    ),
+    "a point far off the curve": (
+        [24.0, 96.0, 168.0],
+        [7.2, 2.7, 0.03],
+        {"FIT_WARN", "RESIDUAL_ABOVE_15_PERCENT", "FIT_POOR", "FIT_BROKEN"},
+    ),
 }
 
 
@@ -76,8 +85,9 @@ def test_flagged_and_finite(line: str, measured: bool) -> None:
     assert estimate.flags
 
 
-def test_a_negative_value_with_sigmas_is_flagged() -> None:
-    values = np.array([10.0, 4.0, -0.5])
+@pytest.mark.parametrize("last", [0.0, -0.5])
+def test_a_value_not_above_zero_with_sigmas_is_flagged(last: float) -> None:
+    values = np.array([10.0, 4.0, last])
     estimate = fit_curve(TimeActivityCurve(np.array([24.0, 96.0, 168.0]) * HOUR, values, np.full(3, 0.5)), LU)
     assert {"NON_POSITIVE_POINT", "FIT_WARN", "RESIDUAL_ABOVE_15_PERCENT"} <= set(estimate.flags)
     assert np.isfinite([estimate.tia_bq_s, *(estimate.tia_ci95_bq_s or (np.nan,))]).all()

@@ -168,7 +168,8 @@ def test_straight_lines_are_flagged_by_their_tail(values: tuple[float, ...], fla
 
 
 def test_a_zero_is_no_positive_point_and_the_physical_tail_is_an_upper_bound() -> None:
-    assert "NON_POSITIVE_POINT" in fit_curve(points(SCANS_H, 10.0, 5.0, 0.0), LU).flags
+    zero = TimeActivityCurve(np.array(SCANS_H) * HOUR, np.array([10.0, 5.0, 0.0]), np.full(3, 0.5))
+    assert "NON_POSITIVE_POINT" in fit_curve(zero, LU).flags
     estimate = fit_curve(falling(SCANS_H), LU, tail_rule="physical", head_rule="ramp")
     assert estimate.flags == ("TAIL_PHYSICAL_UPPER_BOUND",)
     assert (estimate.head_rule, estimate.tail_rule) == ("ramp", "physical")

@@ -268,7 +268,7 @@ def test_impossible_requests_are_refused() -> None:
 
 
 def test_a_measured_zero_is_flagged_and_bounded() -> None:
-    data = TimeActivityCurve(np.array(SCANS_H) * HOUR, np.array([10.0, 5.0, 0.0]), None)
+    data = TimeActivityCurve(np.array(SCANS_H) * HOUR, np.array([10.0, 5.0, 0.0]), np.full(3, 0.5))
     estimate = fit_curve(data, LU)
     assert "NON_POSITIVE_POINT" in estimate.flags
     assert finite(estimate)
