@@ -14,11 +14,20 @@ from pipeline.errors import RefusalError
 from pipeline.records.store import open_store
 from pipeline.steps.request import request_document
 from pipeline.steps.run_step import run_step
+from pipeline.steps.sign import sign_cycle
 from sample_dicom.write import write_phantom
 
 pytestmark = pytest.mark.slow
 
 NO_HYDRONEPHROSIS = "\ntime_points = 1\n[extras]\nnew_hydronephrosis = false\n"
+
+
+def _sign(out: Path, *cycles: int) -> None:
+    """A physicist signs the doses: no other cycle takes a half-life from a draft."""
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+    with open_store(f"sqlite:///{out / 'records.db'}") as store:
+        for cycle in cycles:
+            store.sign("phantom-11", cycle, "physicist", "A. Physicist", "reviewed", at)
 
 
 def _later_cycle(patient: Path, out: Path, form: str, *, cycle: int = 2, scans: str = "tp-1") -> dict[str, Any]:
@@ -41,14 +50,27 @@ def _later_cycle(patient: Path, out: Path, form: str, *, cycle: int = 2, scans: 
     return result
 
 
+def _sign(out: Path, *cycles: int) -> None:
+    """Only doses that a physicist signed lend their half-lives."""
+    with open_store(f"sqlite:///{out / 'records.db'}") as store:
+        for cycle in cycles:
+            who = {"role": "physicist", "by": "A. Physicist", "reason": "phantom"}
+            sign_cycle(store, "phantom-11", cycle=cycle, **who, at=datetime(2026, 6, 1, tzinfo=UTC))
+
+
 def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
     patient, out = tmp_path / "patient", tmp_path / "out"
     write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=2)
     walk_cycle(patient, out, cycle=1)
+    _sign(out, 1)
     with pytest.raises(RefusalError) as refusal:
         _later_cycle(patient, out, "")
     assert refusal.value.code == "SINGLE_SCAN_INSUFFICIENT"
-    assert "creatinine" in refusal.value.found
+    assert "cycle 1, version 1 is a draft" in refusal.value.found
+    _sign(out, 1)
+    with pytest.raises(RefusalError) as refusal:
+        _later_cycle(patient, out, "")
+    assert "no creatinine of 2026-02-16 to 2026-03-16" in refusal.value.found
     assert "72-120 h" in refusal.value.needed
     panels = [{"date": "2026-02-25", "creatinine": 74.0}, {"date": "2026-04-15", "creatinine": 76.0}]
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
@@ -61,6 +83,7 @@ def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
         assert rows[region]["dose_gy"] == pytest.approx(rows[region]["true_dose_gy"], rel=0.02), region
     kidney = next(r for r in result["regions"] if r["name"] == "kidney")
     assert kidney["curve"]["model"] == "single-patient"
+    assert kidney["curve"]["half_life_source"] == "cycle 1 (version 1, signed by a physicist) of this patient"
     assert kidney["uncertainty"]["fit"] > 0.06
     codes = {flag["code"] for flag in result["flags"]}
     assert "SINGLE_POINT_PRIOR" in codes
@@ -72,6 +95,8 @@ def test_cycle_3_with_one_scan_after_two_full_ones(tmp_path: Path) -> None:
     write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=3)
     walk_cycle(patient, out, cycle=1)
     _later_cycle(patient, out, "", cycle=2, scans="")
+    _sign(out, 1, 2)
+    _sign(out, 1, 2)
     panels = [{"date": day, "creatinine": 75.0} for day in ("2026-02-25", "2026-04-15", "2026-06-02")]
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
         store.add_labs("phantom-11", panels, at=datetime(2026, 6, 3, tzinfo=UTC))
@@ -83,5 +108,6 @@ def test_cycle_3_with_one_scan_after_two_full_ones(tmp_path: Path) -> None:
         assert rows[region]["dose_gy"] == pytest.approx(rows[region]["true_dose_gy"], rel=0.025), region
     curve = next(r for r in result["regions"] if r["name"] == "kidney")["curve"]
     assert curve["model"] == "hierarchical"
-    assert curve["half_life_source"] == "cycles 1, 2 of this patient together"
+    signed = "(version 1, signed by a physicist)"
+    assert curve["half_life_source"] == f"cycles 1 {signed}, 2 {signed} of this patient together"
     assert 0.5 < curve["assumed_fraction"] < 1.0
