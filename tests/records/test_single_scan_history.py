@@ -175,7 +175,7 @@ def test_another_blocked_region_is_left_out(store: RecordStore, url: str) -> Non
 def test_only_lesions_drawn_in_both_cycles_are_the_same(
     store: RecordStore, url: str, then: str, now: str, reused: bool
 ) -> None:
-    # Half-lives of 130 and 45 h swapped between lesions: TIA 37 % low or 60 % high at 24 h.
+    # Half-lives of 130 and 45 h swapped between lesions: e^(24 k)/k puts the TIA 127 % high or 56 % low.
     _file(store, 1, "2026-03-02T10:00:00+01:00", TIMED, regions=_regions(method=then))
     lesion = _known(url, method=now)["lesion-1"]
     assert isinstance(lesion, HalfLifePrior) == reused
