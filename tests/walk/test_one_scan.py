@@ -22,14 +22,6 @@ pytestmark = pytest.mark.slow
 NO_HYDRONEPHROSIS = "\ntime_points = 1\n[extras]\nnew_hydronephrosis = false\n"
 
 
-def _sign(out: Path, *cycles: int) -> None:
-    """A physicist signs the doses: no other cycle takes a half-life from a draft."""
-    at = datetime(2026, 6, 1, tzinfo=UTC)
-    with open_store(f"sqlite:///{out / 'records.db'}") as store:
-        for cycle in cycles:
-            store.sign("phantom-11", cycle, "physicist", "A. Physicist", "reviewed", at)
-
-
 def _later_cycle(patient: Path, out: Path, form: str, *, cycle: int = 2, scans: str = "tp-1") -> dict[str, Any]:
     """Walk a later cycle into a folder of its own; ``scans`` is a folder of the cycle, empty for all."""
     folder = patient / f"cycle-{cycle}"
@@ -62,7 +54,6 @@ def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
     patient, out = tmp_path / "patient", tmp_path / "out"
     write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=2)
     walk_cycle(patient, out, cycle=1)
-    _sign(out, 1)
     with pytest.raises(RefusalError) as refusal:
         _later_cycle(patient, out, "")
     assert refusal.value.code == "SINGLE_SCAN_INSUFFICIENT"
@@ -95,7 +86,6 @@ def test_cycle_3_with_one_scan_after_two_full_ones(tmp_path: Path) -> None:
     write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=3)
     walk_cycle(patient, out, cycle=1)
     _later_cycle(patient, out, "", cycle=2, scans="")
-    _sign(out, 1, 2)
     _sign(out, 1, 2)
     panels = [{"date": day, "creatinine": 75.0} for day in ("2026-02-25", "2026-04-15", "2026-06-02")]
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
