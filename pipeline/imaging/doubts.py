@@ -47,7 +47,7 @@ UNEXPLAINED_WARN = 0.01
 UNEXPLAINED_BLOCK = 0.05
 
 
-def _doubt(code: str, level: FlagLevel, what: str, region: str | None) -> Flag:
+def doubt(code: str, level: FlagLevel, what: str, region: str | None) -> Flag:
     return Flag(code, level, f"{what}; {DRAW}", region)
 
 
@@ -60,13 +60,13 @@ def kidney_doubts(torso: Torso, kidneys: Mapping[Laterality, Organ]) -> tuple[Fl
         key = f"kidney_{side}"
         if not low <= volumes[side] <= high:
             text = f"{key}: {volumes[side]:.0f} mL by the automatic method, expected {low:g} to {high:g}"
-            flags.append(_doubt("CONTOUR_DOUBTFUL", "BLOCK", text, key))
+            flags.append(doubt("CONTOUR_DOUBTFUL", "BLOCK", text, key))
         filled = solidity(np.argwhere(kidney.mask[bounding_box(kidney.mask)]))
         if filled < LEAST_SOLIDITY:
             text = (
                 f"{key}: fills {PERCENT * filled:.0f} % of its convex hull, a kidney {PERCENT * LEAST_SOLIDITY:.0f} %"
             )
-            flags.append(_doubt("CONTOUR_DOUBTFUL", "BLOCK", text, key))
+            flags.append(doubt("CONTOUR_DOUBTFUL", "BLOCK", text, key))
     return (*flags, *_pair_doubts(volumes))
 
 
@@ -78,7 +78,7 @@ def _pair_doubts(volumes_ml: Mapping[Laterality, float]) -> tuple[Flag, ...]:
     if low <= ratio <= high:
         return ()
     text = f"kidneys: left to right volume {ratio:.2f} by the automatic method, expected {low:g} to {high:g}"
-    return (_doubt("CONTOUR_DOUBTFUL", "BLOCK", text, "kidney"),)
+    return (doubt("CONTOUR_DOUBTFUL", "BLOCK", text, "kidney"),)
 
 
 def touch_doubts(torso: Torso, key: str, organ: Organ, others: Mapping[str, Organ]) -> tuple[Flag, ...]:
@@ -97,7 +97,7 @@ def touch_doubts(torso: Torso, key: str, organ: Organ, others: Mapping[str, Orga
         level: FlagLevel = "BLOCK" if touching > TOUCH_BLOCK and not clear else "WARN"
         text = f"{key} touches {name} on {PERCENT * touching:.0f} % of its surface"
         text += "" if clear else " and no border shows between them"
-        flags.append(_doubt("ORGANS_TOUCH", level, text, key))
+        flags.append(doubt("ORGANS_TOUCH", level, text, key))
     return tuple(flags)
 
 
@@ -114,7 +114,7 @@ def spleen_doubts(spleen: Organ | None, liver: Organ | None) -> tuple[Flag, ...]
         return ()
     ratio = spleen.level_bq_per_ml / liver.level_bq_per_ml
     return (
-        _doubt("CONTOUR_DOUBTFUL", "BLOCK", f"spleen: {ratio:.2f} of the liver's uptake, expected above 1", "spleen"),
+        doubt("CONTOUR_DOUBTFUL", "BLOCK", f"spleen: {ratio:.2f} of the liver's uptake, expected above 1", "spleen"),
     )
 
 
@@ -127,13 +127,13 @@ def unexplained_doubts(torso: Torso, regions: Mask, hot_above_bq_per_ml: float) 
         return ()
     level: FlagLevel = "BLOCK" if share > UNEXPLAINED_BLOCK else "WARN"
     text = f"{PERCENT * share:.1f} % of the activity is hot and in no region"
-    return (_doubt("UPTAKE_UNEXPLAINED", level, text, None),)
+    return (doubt("UPTAKE_UNEXPLAINED", level, text, None),)
 
 
 def lesion_doubts(keys: Sequence[str]) -> tuple[Flag, ...]:
     """Return WARN for lesions outside liver and bone: bowel, bladder, ureter and gallbladder look alike."""
     text = "outside liver and bone: a tumour, or bowel, bladder, ureter, gallbladder or the injection"
-    return tuple(_doubt("LESION_UNCONFIRMED", "WARN", f"{key} {text}", key) for key in keys)
+    return tuple(doubt("LESION_UNCONFIRMED", "WARN", f"{key} {text}", key) for key in keys)
 
 
 def lesions_touch_doubts(torso: Torso, lesions: Mapping[str, Mask]) -> tuple[Flag, ...]:
@@ -147,5 +147,5 @@ def lesions_touch_doubts(torso: Torso, lesions: Mapping[str, Mask]) -> tuple[Fla
         touched = [name for name in list(lesions)[:number] if (near & lesions[name][box]).any()]
         if touched:
             text = f"{key} touches {', '.join(touched)}: lesions of their own, or one whose uptake is uneven"
-            flags.append(_doubt("LESIONS_TOUCH", "WARN", text, key))
+            flags.append(doubt("LESIONS_TOUCH", "WARN", text, key))
     return tuple(flags)

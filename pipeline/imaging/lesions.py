@@ -77,7 +77,10 @@ def _maxima(torso: Torso, inside: Mask, lowest: float) -> list[tuple[int, ...]]:
 
 
 def _territories(torso: Torso, inside: Mask, rivals: Mask, maxima: list[tuple[int, ...]]) -> Labels:
-    """Share the hot tissue between its maxima, and with its rivals, by a watershed on the smoothed uptake; 0: nobody's or a rival's."""
+    """Share the hot tissue between its maxima, and with its rivals, by a watershed on the smoothed uptake.
+
+    0 is nobody's or a rival's.
+    """
     markers = np.where(rivals, len(maxima) + 1, 0).astype(np.uint16)
     for number, index in enumerate(maxima, start=1):
         markers[index] = number

@@ -18,6 +18,7 @@ from pipeline.imaging.doubts import (
     touch_doubts,
     unexplained_doubts,
 )
+from pipeline.imaging.impostors import impostor_doubts
 from pipeline.imaging.lesions import HOTTER_THAN_LIVER, Host, Lesion, find_lesions
 from pipeline.imaging.liver import find_liver, parted
 from pipeline.imaging.midline import find_aorta, find_marrow, vertebrae
@@ -162,6 +163,7 @@ def _doubts(torso: Torso, found: list[_Found], organs: _Organs) -> tuple[Flag, .
     regions = np.any([np.zeros(torso.grid.shape, dtype=bool), *(one.mask for one in found)], axis=0)
     return (
         *kidney_doubts(torso, organs.kidneys),
+        *impostor_doubts(torso, organs.kidneys, _union(torso, beside.values())),
         *(flag for flags in touching for flag in flags),
         *spleen_doubts(organs.spleen, organs.liver),
         *(unexplained_doubts(torso, regions, min(levels)) if levels else ()),
@@ -221,8 +223,9 @@ def segment(
     """Draw kidneys, liver, spleen, vertebral marrow, aorta and lesions of liver and bone.
 
     Kidneys, liver and spleen are found by uptake and place relative to the spine, bounded by fat on CT and by about
-    half their uptake elsewhere; lesions are hotter than 1.5 times normal liver; marrow and aorta come from CT. Nothing
-    is guessed: what is not found is flagged. A person confirms the result.
+    half their uptake elsewhere; lesions are hotter than 1.5 times normal liver; marrow and aorta come from CT. What is
+    found is what looks most like each organ, and may be another one: what is missing or doubtful is flagged, most of it
+    ``BLOCK``, and a person confirms the result.
 
     Parameters
     ----------
