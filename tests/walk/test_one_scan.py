@@ -46,7 +46,7 @@ def _sign(out: Path, *cycles: int) -> None:
     """Only doses that a physicist signed lend their half-lives."""
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
         for cycle in cycles:
-            who = {"role": "physicist", "by": "A. Physicist", "reason": "phantom"}
+            who: dict[str, Any] = {"role": "physicist", "by": "A. Physicist", "reason": "phantom"}
             sign_cycle(store, "phantom-11", cycle=cycle, **who, at=datetime(2026, 6, 1, tzinfo=UTC))
 
 

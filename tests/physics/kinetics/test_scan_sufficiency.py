@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_all_conditions_hold() -> None:
         ({"cycles_since_full": 4, "unsigned": ("cycle 4, version 1 is a draft",)}, "4 cycles ago (cycle 4, version 1"),
     ],
 )
-def test_each_condition_refuses_alone(change: dict[str, object], said: str) -> None:
+def test_each_condition_refuses_alone(change: dict[str, Any], said: str) -> None:
     facts = replace(GOOD, **change)
     assert len(unmet_conditions(facts)) == 1
     with pytest.raises(RefusalError) as refusal:
@@ -53,7 +54,7 @@ def test_each_condition_refuses_alone(change: dict[str, object], said: str) -> N
 
 
 @pytest.mark.parametrize("ok", [{"cycles_since_full": 3}, {"creatinine_ratio": 1.24}, {"creatinine_ratio": 0.76}])
-def test_within_the_limits(ok: dict[str, object]) -> None:
+def test_within_the_limits(ok: dict[str, Any]) -> None:
     assert unmet_conditions(replace(GOOD, **ok)) == ()
 
 
