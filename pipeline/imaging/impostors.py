@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from pipeline.imaging.organs import Organ
     from pipeline.imaging.torso import Torso
 
-# Project choices, held against twelve kidneys of two patients drawn by others, of four phantoms: what those have stands
-# in brackets.
+# Project choices, held against the automatic contours of twelve kidneys (two patients, four phantoms): what those have
+# stands in brackets.
 # Middle of a kidney from the middle of the spine (55 to 72 mm), and behind the front of the spine (1 to 25 mm).
 LATERAL_MM = (40.0, 85.0)
 DEPTH_MM = (-12.0, 50.0)
 # The two lie equally deep (0 to 4 mm; a patient turned by 9 degrees adds 20 mm).
 DEPTHS_APART_MM = 20.0
-# The left one over the right one (5 to 35 mm).
+# The left one over the right one (1 to 35 mm).
 LEFT_HIGHER_MM = (-35.0, 60.0)
 # Uptake per mL, left to right (0.89 to 1.03).
 LEFT_TO_RIGHT_UPTAKE = (0.75, 1.33)

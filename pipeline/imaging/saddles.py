@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Two maxima belong to one lesion unless the uptake between them falls below this part of the lower one, both above
-# background (project choice: noise of 10 % leaves dips of 2 to 15 %, two spheres that touch one of 25 % and more).
+# background (project choice; how many lesions it makes of spheres in noise is in docs/validation.md).
 VALLEY = 0.8
 # Nor unless it falls below this part of the higher one: the border of that lesion would leave the lower one out.
 WITHIN_BORDER = 0.5
