@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeline.physics.exponentials import ExponentialSum
     from pipeline.physics.fit_misfit import Misfit
 
+# A TIA that the points do not carry: the curve lies off its fit, or the lower bound of the half-life chose it.
+NOT_CARRIED = frozenset({"FIT_BROKEN", "AT_SHORTEST_LIMIT"})
 LIMIT_MARGIN = 0.02
 RESIDUAL_WARNING = 0.15
 LATE_ENOUGH_S = 48.0 * SECONDS_PER_HOUR

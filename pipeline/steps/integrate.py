@@ -15,6 +15,7 @@ from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
 from pipeline.physics.earlier_cycles import EarlierCurves, NotReused, fit_with_earlier
+from pipeline.physics.fit_flags import NOT_CARRIED
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, recovered_activities
 from pipeline.physics.single_scan import fit_single_scan
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
 REMAINDER = "remainder"
 # A region whose curve cannot be fitted stops the run where a limit depends on it; others are left out and flagged.
 INDISPENSABLE = frozenset({"kidney"})
-# A TIA that the points do not carry: the curve lies off its fit, or the lower bound of the half-life chose it.
-BLOCKING = frozenset({"FIT_BROKEN", "AT_SHORTEST_LIMIT"})
+# Their doses are read as they are. Vessels, marrow and remainder only enter others: a marrow dose that stands on such a
+# curve is blocked there (pipeline.steps.marrow).
+BLOCKED_KINDS = frozenset({"organ", "lesion", "small_voi"})
 # The fast phase of 177Lu-DOTATATE in blood has a half-life of one to two hours: after 6 h it is no longer seen.
 BLOOD_PHASE_SEEN_S = 6.0 * SECONDS_PER_HOUR
 # A recovery curve is measured on the camera's own images: its width holds one average over the voxels of the image and
@@ -248,7 +250,7 @@ def _fit_regions(
             flags.append(Flag("REGION_LEFT_OUT", "WARN", f"{refusal.code}: {refusal.found}", region.key))
             continue
         fitted.append(RegionKinetics(region, measured[:, i], everything[:, i], float(coefficient[i]), estimate))
-        flags += [Flag(code, _level_of(code), _text_of(code, estimate), region.key) for code in estimate.flags]
+        flags += [Flag(code, _level_of(code, region), _text_of(code, estimate), region.key) for code in estimate.flags]
     flags += _early_phase_flags(fitted, timings[0])
     return tuple(fitted), tuple(flags)
 
@@ -284,8 +286,8 @@ def _fit_one(
     return fit_single_scan(curve, nuclide, known, **rules)
 
 
-def _level_of(code: str) -> FlagLevel:
-    return "BLOCK" if code in BLOCKING else "WARN"
+def _level_of(code: str, region: Region) -> FlagLevel:
+    return "BLOCK" if code in NOT_CARRIED and region.kind in BLOCKED_KINDS else "WARN"
 
 
 def _text_of(code: str, estimate: TiaEstimate) -> str:

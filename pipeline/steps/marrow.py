@@ -19,6 +19,8 @@ from pipeline.physics.marrow import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.domain.kinetics import TiaEstimate
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import Administration
@@ -66,7 +68,7 @@ def marrow_regions(given: MarrowInput) -> MarrowResult:
     from_image = image | {"method": "image_vertebra", "delineation": image["method"]}
     method = given.site.marrow_limit_method
     if method == "image_vertebra":
-        return MarrowResult([*others, from_image])
+        return MarrowResult([*others, from_image], _not_carried(image["flags"]))
     if method == "blood_planar":
         return MarrowResult([*others, from_image], (planar_method_missing(),))
     try:
@@ -74,7 +76,13 @@ def marrow_regions(given: MarrowInput) -> MarrowResult:
     except RefusalError as refusal:
         return MarrowResult([*others, from_image], (_missing(f"{refusal.found}; {refusal.do}"),))
     dose = _dose(given, estimate, method)
-    return MarrowResult([*others, _by_blood(from_image, estimate, dose, given), from_image | {"name": IMAGE_NAME}])
+    by_blood = _by_blood(from_image, estimate, dose, given)
+    return MarrowResult([*others, by_blood, from_image | {"name": IMAGE_NAME}], _not_carried(estimate.flags))
+
+
+def _not_carried(flags: Sequence[str]) -> tuple[Flag, ...]:
+    text = "the marrow dose stands on a curve that lies far off its points"
+    return (Flag("FIT_BROKEN", "BLOCK", text, "marrow"),) if "FIT_BROKEN" in flags else ()
 
 
 def _missing(text: str) -> Flag:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipeline.domain.dose import Flag
 from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap, DensityMap
 from pipeline.domain.nuclide import Radionuclide
@@ -15,6 +17,7 @@ from pipeline.domain.therapy import CameraProfile, TimePointTiming
 from pipeline.errors import RefusalError
 from pipeline.steps.delineate import Delineation
 from pipeline.steps.integrate import Integration, integrate
+from pipeline.steps.marrow import MarrowInput, marrow_regions
 
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.0351, "test", "physics page")
 GRID = Grid((12, 12, 12), np.diag([4.8, 4.8, 4.8, 1.0]), "1.2.3")
@@ -27,11 +30,14 @@ class Site:
     head_rule, tail_rule, relative_error_without_sigma = "extrapolate", "fitted", 0.05
 
 
+KINDS = {"kidney": "organ", "lesion-1": "lesion", "aorta": "blood"}
+
+
 def integrated(last: float, name: str = "lesion-1", first_two: tuple[float, float] = (7.2, 2.7)) -> Integration:
     """Return a cube that holds ``first_two`` and ``last`` kBq/mL; around it 1 % of a 50.9 h curve."""
     inside = np.zeros(GRID.shape, dtype=bool)
     inside[3:9, 3:9, 3:9] = True
-    region = Region(1, name, "left" if name == "kidney" else None, "organ" if name == "kidney" else "lesion", "file")
+    region = Region(1, name, "left" if name == "kidney" else None, KINDS[name], "file")  # type: ignore[arg-type]
     ones = np.ones(GRID.shape, dtype=np.float32)
     segmentation = Segmentation(GRID, inside.astype(np.int16), (region,), "test")
     density = DensityMap(GRID, ones)
@@ -44,8 +50,8 @@ def integrated(last: float, name: str = "lesion-1", first_two: tuple[float, floa
     return integrate(maps, times, delineation, [camera] * 3, Site(), LU)  # type: ignore[arg-type]
 
 
-def levels(found: Integration) -> dict[str, str]:
-    return {flag.code: flag.level for flag in found.flags if flag.region == "lesion-1"}
+def levels(found: Integration, name: str = "lesion-1") -> dict[str, str]:
+    return {flag.code: flag.level for flag in found.flags if flag.region == name}
 
 
 def test_a_curve_on_its_fit_raises_nothing() -> None:
@@ -57,6 +63,21 @@ def test_a_poor_fit_warns_and_a_broken_one_blocks() -> None:
     assert poor["FIT_POOR"] == "WARN"
     assert "FIT_BROKEN" not in poor
     assert broken["FIT_BROKEN"] == "BLOCK"
+
+
+def test_a_broken_aorta_warns_and_blocks_the_marrow_dose_that_stands_on_it() -> None:
+    assert levels(integrated(0.1, "aorta"), "aorta")["FIT_BROKEN"] == "WARN"
+    assert [(flag.code, flag.level, flag.region) for flag in marrow_flags("FIT_BROKEN")] == [
+        ("FIT_BROKEN", "BLOCK", "marrow")
+    ]
+    assert marrow_flags("FIT_POOR") == ()
+
+
+def marrow_flags(code: str) -> tuple[Flag, ...]:
+    marrow = {"name": "marrow", "method": "file", "flags": ["FIT_WARN", code]}
+    site = SimpleNamespace(marrow_limit_method="image_vertebra")
+    given = MarrowInput([marrow], None, site, LU, {}, None)  # type: ignore[arg-type]
+    return marrow_regions(given).flags
 
 
 def test_a_half_life_at_its_lower_bound_blocks() -> None:
