@@ -4,7 +4,7 @@
     python benchmarks/bench_convolution.py --size 256 --voxel 2.4 --reach 125 --rounds 3
 
 The volume is a torso-like cylinder in a cube, about a seventh of it; the kernel reaches through the whole cube unless
-``--reach`` (steps) says less (125 of 2.4 mm are 30 cm, the longest that the usual recipe bears at 256). Every round runs
+``--reach`` (steps) says less (125 of 2.4 mm are 30 cm, the longest that the usual recipe bears at 256). Each round has
 each method once; the ratio is the median over rounds of usual / method, by the clock and by processor time.
 """
 

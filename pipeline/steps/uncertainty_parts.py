@@ -109,7 +109,8 @@ def _fit(document: Document, region: Document, site: SiteProfile) -> Refit | Reu
     """Return how the curve is refitted: one exponential through its points, or a reused half-life; else as filed."""
     curve, times = region.get("curve") or {}, _middles_s(document, region)
     filed = AsFiled(float(region["uncertainty"]["fit"] or 0.0))
-    if set(curve.get("parameters", {})) != ONE_EXPONENTIAL:
+    # A poor fit's sigma is widened by its own scatter, which the stated error of the scans does not draw again.
+    if set(curve.get("parameters", {})) != ONE_EXPONENTIAL or "FIT_POOR" in region["flags"]:
         return filed
     used, model = int(curve["fit_points"]), str(curve["model"])
     if model in REUSED and len(times) == 1:
