@@ -25,8 +25,13 @@ LARGE_ML = 10.0
 
 def rows_of(seed: int, folder: Path, *, automatic: bool) -> list[dict[str, Any]]:
     """Return found-against-true rows of one seed's first cycle."""
-    patient, out = folder / "patient", folder / "out"
-    write_phantom(patient, kind="patient", seed=seed, cycles=1)
+    write_phantom(folder / "patient", kind="patient", seed=seed, cycles=1)
+    result, truth = processed(folder / "patient", folder / "out", automatic=automatic)
+    return found_against_true([result], truth)
+
+
+def processed(patient: Path, out: Path, *, automatic: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Process a phantom's first cycle; return its result document and its truth."""
     cycle = patient / "cycle-1"
     request = request_document(
         studies=[cycle],
@@ -45,8 +50,7 @@ def rows_of(seed: int, folder: Path, *, automatic: bool) -> list[dict[str, Any]]
         lambda step, payload: {} if step == "report" else run_step(step, payload, out / ".work"),
         lambda _step, _total: None,
     )
-    truth = json.loads((patient / "truth.json").read_text(encoding="utf-8"))
-    return found_against_true([filed["result"]], truth)
+    return filed["result"], json.loads((patient / "truth.json").read_text(encoding="utf-8"))
 
 
 def group_of(row: dict[str, Any]) -> str:

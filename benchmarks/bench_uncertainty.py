@@ -23,11 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
+from bench_phantoms import group_of, processed
 
-from flows.walk import walk
 from pipeline.steps.calibrate import calibrate_scans
-from pipeline.steps.request import request_document
-from pipeline.steps.run_step import run_step
 from pipeline.steps.truth import found_against_true
 from sample_dicom.calibration import DOSE_CALIBRATOR_RELATIVE_SIGMA, FILLING_RELATIVE_SIGMA
 from sample_dicom.write import write_phantom
@@ -35,7 +33,6 @@ from sample_dicom.write import write_phantom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LARGE_ML = 10.0
 SIGMAS_OF_95_PERCENT = 1.96
 CONTOURS = ("true", "automatic")
 PARTS = ("calibration", "recovery", "volume", "fit", "s_value")
@@ -93,43 +90,16 @@ def rows_of(seed: int, folder: Path, contours: Sequence[str]) -> list[dict[str, 
     site.write_text(with_camera(site.read_text(encoding="utf-8"), clinic_camera(seed, folder)), encoding="utf-8")
     relative_error = tomllib.loads(site.read_text(encoding="utf-8"))["kinetics"]["relative_error"]
     scatter_scans(patient / "cycle-1", seed, relative_error)
-    truth = json.loads((patient / "truth.json").read_text(encoding="utf-8"))
     return [
         row | {"seed": seed, "contours": kind}
         for kind in contours
-        for row in _processed(patient, folder / kind, truth, automatic=kind == "automatic")
+        for row in _with_budgets(*processed(patient, folder / kind, automatic=kind == "automatic"))
     ]
 
 
-def _processed(patient: Path, out: Path, truth: dict[str, Any], *, automatic: bool) -> list[dict[str, Any]]:
-    cycle = patient / "cycle-1"
-    request = request_document(
-        studies=[cycle],
-        site=patient / "site.toml",
-        cycle_form=cycle / "cycle.toml",
-        blood=cycle / "blood.csv",
-        contours=[] if automatic else [cycle / "contours.nii.gz"],
-        engine="convolution",
-        backend="cpu",
-    )
-    out.mkdir()
-    filed = walk(
-        request,
-        f"sqlite:///{out / 'records.db'}",
-        str(out),
-        lambda step, payload: {} if step == "report" else run_step(step, payload, out / ".work"),
-        lambda _step, _total: None,
-    )
-    result = filed["result"]
+def _with_budgets(result: dict[str, Any], truth: dict[str, Any]) -> list[dict[str, Any]]:
     budgets = {region["mean_dose_gy"]: region.get("uncertainty") for region in result["regions"]}
     return [row | {"budget": budgets[row["dose_gy"]]} for row in found_against_true([result], truth)]
-
-
-def group_of(row: dict[str, Any]) -> str:
-    """Return the line of the table a row belongs to."""
-    if row["kind"] == "lesion":
-        return f"lesions {'from' if row['true_volume_ml'] >= LARGE_ML else 'below'} {LARGE_ML:.0f} mL"
-    return "kidneys" if row["region"].endswith("kidney") else row["region"]
 
 
 def pull(row: dict[str, Any]) -> float:
