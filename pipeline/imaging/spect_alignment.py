@@ -72,14 +72,17 @@ def best_alignment(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap)
     return _aligned(_spect_image(counts, spect), _ct_image(ct))
 
 
-def better_flip(counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap) -> tuple[int, ...]:
-    """Return the axes (slice, row, column) round which the SPECT lies better on the CT; empty where as it is is best.
+def better_flip(
+    counts: NDArray[np.floating], spect: Grid, ct: HounsfieldMap, likeness: float
+) -> tuple[int, ...] | None:
+    """Return axes (slice, row, column) along which the SPECT, turned round, is more like the CT than ``likeness``.
 
-    A mirrored or upside-down SPECT is still best at a shift of nearly nothing: only the likeness tells.
+    A mirrored or upside-down SPECT still lies best at a shift of nearly nothing: only the likeness tells. None where as
+    it is is best.
     """
     fixed = _ct_image(ct)
-    found = {axes: _aligned(_spect_image(np.flip(counts, axes), spect), fixed).likeness for axes in ((), *FLIPS)}
-    return max(found, key=lambda axes: found[axes])
+    turned = ((axes, _aligned(_spect_image(np.flip(counts, axes), spect), fixed)) for axes in FLIPS)
+    return next((axes for axes, found in turned if found.likeness > likeness), None)
 
 
 def _aligned(moving: sitk.Image, fixed: sitk.Image) -> Alignment:

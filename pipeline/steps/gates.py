@@ -185,28 +185,29 @@ def _alignment_flag(point: StudyTimePoint) -> Flag:
         do="export the reconstruction again",
         where=where,
     )
-    flip = better_flip(counts, spect.grid, point.ct.ct)
-    require(
-        not flip,
-        "SPECT_CT_MISALIGNED",
-        found=f"a SPECT that lies better on its CT when turned round along {', '.join(AXIS_NAMES[a] for a in flip)}",
-        needed="the order of slices, rows and columns in which it was acquired",
-        do="export both again from the console where they were registered",
-        where=where,
-    )
-    x, y, z = (float(mm) for mm in best_alignment(counts, spect.grid, point.ct.ct).shift_mm)
+    found = best_alignment(counts, spect.grid, point.ct.ct)
+    x, y, z = (float(mm) for mm in found.shift_mm)
     shift_mm = math.hypot(x, y, z)
-    found = f"SPECT lies best on its CT when moved by {shift_mm:.1f} mm (left {x:+.1f}, back {y:+.1f}, head {z:+.1f})"
+    text = f"SPECT lies best on its CT when moved by {shift_mm:.1f} mm (left {x:+.1f}, back {y:+.1f}, head {z:+.1f})"
     require(
         shift_mm <= MOST_SHIFT_MM,
         "SPECT_CT_MISALIGNED",
-        found=found,
+        found=text,
         needed=f"at most {MOST_SHIFT_MM:g} mm between SPECT and CT, which do not share a frame of reference",
         do="export both again from the console where they were registered",
         where=where,
     )
+    flip = better_flip(counts, spect.grid, point.ct.ct, found.likeness)
+    require(
+        flip is None,
+        "SPECT_CT_MISALIGNED",
+        found=f"a SPECT more like its CT when turned round along {', '.join(AXIS_NAMES[a] for a in flip or ())}",
+        needed="the order of slices, rows and columns in which it was acquired",
+        do="export both again from the console where they were registered",
+        where=where,
+    )
     level: FlagLevel = "INFO" if shift_mm <= ALIGNED_WITHIN_MM else "WARN"
-    return Flag("ALIGNMENT_BY_IMAGE", level, f"{where[-8:]}: no common frame of reference; {found}")
+    return Flag("ALIGNMENT_BY_IMAGE", level, f"{where[-8:]}: no common frame of reference; {text}")
 
 
 def arm_flags(activity: ActivityMap, body_fraction: NDArray[np.float32]) -> tuple[Flag, ...]:
