@@ -24,7 +24,8 @@ UNITS = (
 UNITLESS = (
     "label", "value", "c", "fraction", "extrapolated_fraction", "difference", "tolerance", "parameters", "covariance",
     "relative_sigma", "calibration_relative_sigma", "match", "p_exceed", "cumulative", "projected",
-    "vendor_pixel_scale", "bias_relative", "assumed_fraction", "model_weights",
+    "vendor_pixel_scale", "bias_relative", "assumed_fraction",
+    "shared_half_life_fraction", "model_weights",
 )  # fmt: skip
 
 

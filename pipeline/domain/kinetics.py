@@ -87,6 +87,8 @@ class TiaEstimate:
         Part of the TIA before the first and after the last point.
     head_rule, tail_rule : str
     flags : tuple of str
+    bias_correction_bq_s : float
+        Taken off the area under the fitted curve, which several exponentials through noisy points overestimate.
     tia_ci95_bq_s : tuple of float or None
         Lower and upper 95 % bound of the TIA: random part and what was assumed of the half-life. None where the
         method's error is systematic and ``bias_relative`` states its bounds instead.
@@ -98,6 +100,8 @@ class TiaEstimate:
         Bounds of the method's systematic error, TIA/true - 1, where it has one.
     assumed_fraction : float
         Part of the TIA's variance that comes from what was assumed of the half-life and not from this cycle's scans.
+    shared_half_life_fraction : float
+        Part of the assumed half-life's variance that every cycle reusing it has in common.
     model_weights : dict
         Akaike weights of averaged models; empty otherwise.
     half_life_source : str
@@ -120,5 +124,7 @@ class TiaEstimate:
     nearly_gaussian: bool = False
     bias_relative: tuple[float, float] | None = None
     assumed_fraction: float = 0.0
+    shared_half_life_fraction: float = 0.0
     model_weights: dict[str, float] = field(default_factory=dict)
     half_life_source: str = ""
+    bias_correction_bq_s: float = 0.0

@@ -29,7 +29,7 @@ from pipeline.physics.half_life_grid import (
     parameter_covariance,
     tia_distribution,
 )
-from pipeline.physics.single_scan import BETWEEN_CYCLES_LOG_SIGMA
+from pipeline.physics.reused_half_life import BETWEEN_CYCLES_LOG_SIGMA
 from pipeline.physics.tia_interval import nearly_gaussian
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ def fit_cycles(
         between_cycles_log_sigma,
     )
     context = _Context(nuclide, grid, head_rule, tail_rule)
-    cycles = zip(curves, parts, misfits, likelihoods, joint.own, joint.told, strict=True)
+    shared = [_shared_fraction(*known, grid) for known in zip(joint.behind, joint.told, strict=True)]
+    cycles = zip(curves, parts, misfits, likelihoods, joint.own, joint.told, shared, strict=True)
     half_life_s, half_life_sigma_s = moments(joint.patient, grid)
     estimates = [_estimate(context, *cycle) for cycle in cycles]
     return HierarchicalFit(_with_warnings(estimates, joint, grid), half_life_s, half_life_sigma_s, joint.between)
@@ -150,10 +151,15 @@ class _Context:
 
 @dataclass(frozen=True, eq=False)
 class _Joint:
-    """Per cycle what its own scans and what all else say of its half-life; of the patient's half-life; mean omega."""
+    """What is known of half-lives.
+
+    Per cycle by its own scans, and by all else: of its own half-life, and of the patient's (``behind``). Of the
+    patient's by everything; mean omega.
+    """
 
     own: list[Vector]
     told: list[Vector]
+    behind: list[Vector]
     patient: Vector
     between: float
 
@@ -211,14 +217,19 @@ def _joint(own: list[Vector], prior: Vector, grid: HalfLifeGrid, scale: float) -
     # ln of what cycle j says of the patient's half-life, shape (omega, cycle, m).
     heard = np.log(np.maximum([[kernel @ weight for weight in own] for kernel in kernels], FLOOR))
     whole = heard.sum(axis=1) + np.log(np.maximum(prior, FLOOR))
-    evidence = np.exp(whole - whole.max())
-    told = []
+    evidence = np.exp(_from_its_largest(whole))
+    told, behind = [], []
     for cycle in range(len(own)):
-        others = whole - heard[:, cycle]
-        weight = sum(row @ kernel for row, kernel in zip(np.exp(others - others.max()), kernels, strict=True))
+        others = np.exp(_from_its_largest(whole - heard[:, cycle]))
+        weight = sum(row @ kernel for row, kernel in zip(others, kernels, strict=True))
         told.append(np.asarray(weight / np.sum(weight)))
+        behind.append(np.asarray(others.sum(axis=0) / others.sum()))
     each = evidence.sum(axis=1)
-    return _Joint(own, told, evidence.sum(axis=0) / evidence.sum(), float(each @ omegas / each.sum()))
+    return _Joint(own, told, behind, evidence.sum(axis=0) / evidence.sum(), float(each @ omegas / each.sum()))
+
+
+def _from_its_largest(log_weight: Vector) -> Vector:
+    return np.asarray(log_weight - log_weight.max())
 
 
 @lru_cache(maxsize=2 * SPREADS)
@@ -237,6 +248,7 @@ def _estimate(
     likelihood: CurveLikelihood,
     own: Vector,
     told: Vector,
+    shared: float,
 ) -> TiaEstimate:
     grid, decay = context.grid, context.nuclide.decay_constant_per_s
     rules: Any = {"head_rule": context.head_rule, "tail_rule": context.tail_rule}
@@ -262,6 +274,7 @@ def _estimate(
         interval_method="quantiles over the half-life's distribution",
         nearly_gaussian=nearly_gaussian(tia.mean_bq_s, tia.sigma_bq_s, tia.ci95_bq_s),
         assumed_fraction=tia.half_life_variance / tia.sigma_bq_s**2 * _told_share(own, told, grid),
+        shared_half_life_fraction=shared,
         **rules,
     )
 
@@ -284,6 +297,12 @@ def _told_share(own: Vector, told: Vector, grid: HalfLifeGrid) -> float:
     if np.ptp(own) == 0.0:
         return 1.0
     return float(told_precision / (own_precision + told_precision))
+
+
+def _shared_fraction(behind: Vector, told: Vector, grid: HalfLifeGrid) -> float:
+    """Return the part of what is left open of a reused half-life that is the patient's, not the one cycle's own."""
+    patient, cycle = (sigma / half for half, sigma in (moments(weight, grid) for weight in (behind, told)))
+    return min(1.0, (patient / cycle) ** 2)
 
 
 def _outside(curve: TimeActivityCurve, fit: ExponentialSum, rule: AreaRule) -> float:

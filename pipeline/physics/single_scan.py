@@ -24,6 +24,7 @@ from pipeline.physics.half_life_grid import (
     parameter_covariance,
     tia_distribution,
 )
+from pipeline.physics.reused_half_life import TWO_CYCLES_LOG_SIGMA, shared_fraction
 from pipeline.physics.single_time_point import haenscheid_2018_tia, madsen_2018_tia
 from pipeline.physics.tia_interval import Z_95, nearly_gaussian
 from pipeline.units import SECONDS_PER_HOUR
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 PriorOrigin = Literal["patient", "population", "file"]
 SingleForm = Literal["prior", "madsen", "haenscheid"]
-# Between two cycles of one patient the half-life of an organ changes by about a tenth. Project choice between what two
-# figures imply: reusing the first cycle's half-life moved kidney doses by 2 % from 24 h scans and by 13 % from 4 h
-# scans (EJNMMI Phys 2018, doi 10.1186/s40658-018-0232-9), which is 3 and 14 % of half-life.
-BETWEEN_CYCLES_LOG_SIGMA = 0.10
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class HalfLifePrior:
 
 
 def patient_prior(half_life_s: float, sigma_s: float, source: str) -> HalfLifePrior:
-    """Return the prior of the patient's own earlier cycle: its fit's error and the change between cycles.
+    """Return the prior of the patient's own earlier cycle: its fit's error and the difference of two cycles.
 
     Parameters
     ----------
@@ -77,7 +74,7 @@ def patient_prior(half_life_s: float, sigma_s: float, source: str) -> HalfLifePr
     -------
     HalfLifePrior
     """
-    return HalfLifePrior(half_life_s, math.hypot(sigma_s / half_life_s, BETWEEN_CYCLES_LOG_SIGMA), "patient", source)
+    return HalfLifePrior(half_life_s, math.hypot(sigma_s / half_life_s, TWO_CYCLES_LOG_SIGMA), "patient", source)
 
 
 def fit_single_scan(
@@ -196,6 +193,7 @@ def _by_distribution(
         interval_method="quantiles over the half-life's distribution",
         nearly_gaussian=nearly_gaussian(found.mean_bq_s, found.sigma_bq_s, found.ci95_bq_s),
         assumed_fraction=found.half_life_variance / found.sigma_bq_s**2,
+        shared_half_life_fraction=shared_fraction(prior.log_sigma),
         half_life_source=prior.source,
     )
 

@@ -81,7 +81,7 @@ class ReusedHalfLife:
         What the filed TIA is: that at the half-life itself, or the mean over its distribution.
     shared_fraction : float
         Part of the half-life's variance that all cycles reusing it share
-        (:func:`pipeline.physics.reused_half_life.shared_fraction`).
+        (:mod:`pipeline.physics.reused_half_life`).
     """
 
     time_s: float

@@ -10,8 +10,9 @@ from pipeline.errors import RefusalError, require
 from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.exponential_fit import rate_bounds
+from pipeline.physics.reused_half_life import TWO_CYCLES_LOG_SIGMA
 from pipeline.physics.scan_schedule import best_added_scan, drawn_truth, expectations, parse_schedule
-from pipeline.physics.single_scan import BETWEEN_CYCLES_LOG_SIGMA, patient_prior
+from pipeline.physics.single_scan import patient_prior
 from pipeline.steps.fit_outputs import written
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def half_life_of(
 def patient_spread(store: RecordStore, patient: str, region: str) -> HalfLifePrior:
     """Return the patient's own half-life of a region, from the newest cycle that fitted one through two points or more.
 
-    Its spread holds the fit's error and what changes between cycles. Of paired organs: the geometric mean of both sides
-    and the larger error.
+    Its spread holds the fit's error and the difference of two cycles. Of paired organs: the geometric mean of both
+    sides and the larger error.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def patient_spread(store: RecordStore, patient: str, region: str) -> HalfLifePri
         return patient_prior(
             median_s,
             error * median_s,
-            f"{region} of the patient's cycle {version.cycle}, with {BETWEEN_CYCLES_LOG_SIGMA:g} between cycles",
+            f"{region} of the patient's cycle {version.cycle}, with {TWO_CYCLES_LOG_SIGMA:.2f} between two cycles",
         )
     raise _without(region, "no cycle with a fit through two points or more")
 

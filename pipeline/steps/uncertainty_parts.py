@@ -11,7 +11,7 @@ from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.physics.curve_areas import area_rule
 from pipeline.physics.exponential_fit import rate_bounds
 from pipeline.physics.recovery import equivalent_fwhm_mm
-from pipeline.physics.reused_half_life import shared_fraction
+from pipeline.physics.reused_half_life import filed_shared_fraction
 from pipeline.physics.uncertainty_simulation import AsFiled, BloodParts, Refit, RegionParts, ReusedHalfLife
 from pipeline.units import GY_PER_BQ_S_PER_MGY_PER_MBQ_S
 
@@ -130,18 +130,21 @@ def _fit(document: Document, region: Document, site: SiteProfile) -> Refit | Reu
 
 
 def _reused(document: Document, region: Document, site: SiteProfile, time_s: float) -> ReusedHalfLife:
-    curve, half_life_s = region["curve"], float(region["effective_half_life_s"])
+    curve, budget, half_life_s = region["curve"], region["uncertainty"], float(region["effective_half_life_s"])
     nuclide = _nuclide(document, site)
-    log_sigma = float(curve["effective_half_life_sigma_s"]) / half_life_s
     return ReusedHalfLife(
         time_s=time_s,
         half_life_s=half_life_s,
-        half_life_log_sigma=log_sigma,
+        half_life_log_sigma=float(curve["effective_half_life_sigma_s"]) / half_life_s,
         relative_error=site.relative_error_without_sigma,
         rule=_rule(curve, [time_s], 0, nuclide),
         bounds=rate_bounds(nuclide),
         filed=REUSED[str(curve["model"])],
-        shared_fraction=shared_fraction(log_sigma),
+        shared_fraction=filed_shared_fraction(
+            float(budget["fit"] or 0.0),
+            float(budget.get("fit_shared") or 0.0),
+            float(curve.get("assumed_fraction") or 0.0),
+        ),
     )
 
 

@@ -62,12 +62,13 @@ def test_a_sure_half_life_leaves_the_point_alone() -> None:
     assert estimate.assumed_fraction < 0.01
 
 
-def test_the_patients_own_half_life_adds_the_change_between_cycles() -> None:
+def test_the_patients_own_half_life_adds_the_difference_of_two_cycles() -> None:
     prior = patient_prior(51.0 * HOUR, 51.0 * 0.05 * HOUR, "cycle 1")
-    assert prior.log_sigma == pytest.approx(math.hypot(0.05, 0.10), rel=1e-12)
-    # (24/51 ln 2 - 1) x 11.2 % = 7.5 % beside 5 % of the point (clinical specification 3.7).
+    # Both cycles deviate from the patient's own by 10 % (root mean square), so they differ by 14.1 %.
+    assert prior.log_sigma == pytest.approx(math.hypot(0.05, math.sqrt(2.0) * 0.10), rel=1e-12)
+    # (24/51 ln 2 - 1) x 15 % = 10.1 % beside 5 % of the point (clinical specification 3.7).
     estimate = fit_single_scan(one(24.0), LU, prior, relative_error=0.05)
-    assert estimate.tia_sigma_bq_s / estimate.tia_bq_s == pytest.approx(math.hypot(0.05, 0.0753), rel=0.02)
+    assert estimate.tia_sigma_bq_s / estimate.tia_bq_s == pytest.approx(math.hypot(0.05, 0.1011), rel=0.02)
     assert estimate.model == "single-patient"
 
 

@@ -17,7 +17,7 @@ from pipeline.physics.curve_areas import area_rule
 from pipeline.physics.exponential_fit import rate_bounds
 from pipeline.physics.kinetics import fit_curve
 from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_relative_sigma
-from pipeline.physics.reused_half_life import shared_fit_relative_sigma, shared_fraction
+from pipeline.physics.reused_half_life import filed_shared_fraction, shared_fit_relative_sigma, shared_fraction
 from pipeline.physics.simulation_comparison import compared, summarised
 from pipeline.physics.single_scan import fit_single_scan, patient_prior
 from pipeline.physics.uncertainty import UncertaintyBudget, cumulative_sigma_gy, dose_sigma
@@ -236,14 +236,20 @@ def test_one_scan_with_a_prior_agrees_with_the_products_own_estimate() -> None:
 
 
 def test_what_cycles_that_reuse_a_half_life_share() -> None:
-    """Half of what changes between cycles (0.10), and all that is more than that: 1 - 0.5 (0.10/s)2."""
-    assert [shared_fraction(s) for s in (0.0, 0.05, 0.10, 0.20)] == pytest.approx([0.0, 0.0, 0.5, 0.875])
+    """All but a later cycle's own deviation (0.10): 1 - (0.10/s)2, half of what two cycles differ by."""
+    assert [shared_fraction(s) for s in (0.0, 0.05, 0.10, 0.20)] == pytest.approx([0.0, 0.0, 0.0, 0.75])
+    assert shared_fraction(math.sqrt(2.0) * 0.10) == pytest.approx(0.5)
     curve = TimeActivityCurve(np.array([24.0 * SECONDS_PER_HOUR]), np.array([1e8]), None)
     prior = patient_prior(51.0 * SECONDS_PER_HOUR, 0.0, "cycle 1")
     estimate = fit_single_scan(curve, LU177, prior, relative_error=0.05)
-    # (24 ln2/51 - 1) 0.10 of the half-life, half of its variance; the distribution is not quite linear: 3 %
-    expected = abs(24.0 * math.log(2.0) / 51.0 - 1.0) * 0.10 * math.sqrt(0.5)
-    assert shared_fit_relative_sigma(estimate) == pytest.approx(expected, rel=0.03)
+    # (24 ln2/51 - 1) 0.141 of the half-life, half of its variance; the distribution is not quite linear: 3 %
+    expected = abs(24.0 * math.log(2.0) / 51.0 - 1.0) * 0.10
+    shared = shared_fit_relative_sigma(estimate)
+    assert shared == pytest.approx(expected, rel=0.03)
+    # and the simulation finds that half again in the filed budget
+    whole = estimate.tia_sigma_bq_s / estimate.tia_bq_s
+    assert filed_shared_fraction(whole, shared, estimate.assumed_fraction) == pytest.approx(0.5, rel=1e-9)
+    assert filed_shared_fraction(whole, 0.0, 0.0) == 0.0
     three = TimeActivityCurve(np.array(SCANS_H) * SECONDS_PER_HOUR, np.array([7e7, 2.6e7, 1e7]), None)
     assert shared_fit_relative_sigma(fit_curve(three, LU177)) == 0.0
 
