@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # scans (abstract of EJNMMI Phys 2018, doi 10.1186/s40658-018-0232-9): 3 and 14 % of half-life between two cycles, which
 # is 2 and 10 % of each about the patient's own.
 BETWEEN_CYCLES_LOG_SIGMA = 0.10
-# Root mean square difference of two cycles, which both deviate. Used as the sigma of a normal distribution: over the
-# scales of omega it is a mixture of normals, whose intervals cover no better (docs/validation.md).
+# Root mean square difference of two cycles, which both deviate. Used as the sigma of a normal distribution: the exact
+# one is a mixture of normals over omega, which changes coverage by 0.6 points at most (docs/validation.md).
 TWO_CYCLES_LOG_SIGMA = math.sqrt(2.0) * BETWEEN_CYCLES_LOG_SIGMA
 
 
