@@ -114,7 +114,7 @@ def _start(problem: Problem, slowest: float, fastest: float) -> Array:
     xp = problem.xp
     total = xp.maximum(sum_of(problem.values), smallest_divisor(problem.values[0]))
     first = sum_of([offset * row for offset, row in zip(problem.offsets, problem.values, strict=True)])
-    early, late, coefficients = _rate_by_mean_time(tuple(problem.offsets), slowest, fastest)
+    early, late, coefficients = rate_by_mean_time(tuple(problem.offsets), slowest, fastest)
     mean_time = within(xp, first / total, early, late)
     rate = coefficients[-1] * mean_time + coefficients[-2]
     for coefficient in coefficients[-3::-1]:
@@ -124,9 +124,10 @@ def _start(problem: Problem, slowest: float, fastest: float) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _rate_by_mean_time(
+def rate_by_mean_time(
     offsets: tuple[float, ...], slowest: float, fastest: float
 ) -> tuple[float, float, tuple[float, ...]]:
+    """Return the earliest and the latest mean time, and the coefficients of the rate as a polynomial of it."""
     rates = np.linspace(slowest, fastest, START_NODES)
     decays = np.exp(-np.outer(rates, offsets))
     mean_times = decays @ np.asarray(offsets) / decays.sum(axis=1)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from kernels.blocks import BLOCK, in_blocks
-from kernels.voxel_fit import fit_areas, fit_mono_exponentials
-from pipeline.errors import require
+from kernels.voxel_compiled import (
+    CURE,
+    CompilerMissingError,
+    compiled_lanes,
+    fit_mono_exponentials_compiled,
+    refit_areas,
+)
+from kernels.voxel_fit import CurveFits, fit_areas, fit_mono_exponentials
+from pipeline.errors import RefusalError, require
 from pipeline.physics.exponential_fit import rate_bounds
 from pipeline.units import SECONDS_PER_HOUR
 
@@ -19,6 +26,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.domain.nuclide import Radionuclide
+
+Engine = Literal["auto", "numpy", "compiled"]
+EngineUsed = Literal["numpy", "compiled"]
+# Fits from which `auto` takes machine code. NumPy makes some 4 million a second, machine code ten times as many after
+# 0.7 s of start, or 4 s where it must be compiled first: paid back even then (docs/performance.md).
+COMPILED_FROM = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +45,8 @@ class VoxelFits:
     rate_per_s, rate_sigma_per_s, correlation : ndarray
     chi_squared : ndarray
         Of ``time points - 2`` degrees of freedom.
+    engine : {"numpy", "compiled"}
+        What computed it; the results differ by rounding only.
     """
 
     amplitude_bq_per_ml: NDArray[np.float64]
@@ -40,6 +55,7 @@ class VoxelFits:
     rate_sigma_per_s: NDArray[np.float64]
     correlation: NDArray[np.float64]
     chi_squared: NDArray[np.float64]
+    engine: EngineUsed
 
     @property
     def tia_bq_s_per_ml(self) -> NDArray[np.float64]:
@@ -58,6 +74,15 @@ class VoxelFits:
         return self.tia_bq_s_per_ml * np.sqrt(np.maximum(variance, 0.0))
 
 
+@dataclass(frozen=True, eq=False)
+class RefittedTia:
+    """Mean and standard deviation of each voxel's TIA over fits of noisy copies, each of shape (voxel,)."""
+
+    mean_bq_s_per_ml: NDArray[np.float64]
+    deviation_bq_s_per_ml: NDArray[np.float64]
+    engine: EngineUsed
+
+
 def fit_voxels(
     activity_bq_per_ml: NDArray[np.floating],
     time_s: Sequence[float],
@@ -65,6 +90,7 @@ def fit_voxels(
     sigma_bq_per_ml: NDArray[np.floating],
     *,
     workers: int = 2,
+    engine: Engine = "auto",
 ) -> VoxelFits:
     """Fit A exp(-r t) to every voxel by weighted least squares with known sigmas, which stay absolute.
 
@@ -80,6 +106,8 @@ def fit_voxels(
     sigma_bq_per_ml : ndarray, shape (time, voxel) or (time, 1)
     workers : int
         Threads; the result does not depend on it.
+    engine : {"auto", "numpy", "compiled"}
+        ``auto`` takes machine code (the extra ``compiled``) from :data:`COMPILED_FROM` fits on, where it is installed.
 
     Returns
     -------
@@ -88,24 +116,50 @@ def fit_voxels(
     Raises
     ------
     RefusalError
-        ``CURVE_TIMES_INVALID``, ``CURVE_INVALID``.
+        ``CURVE_TIMES_INVALID``, ``CURVE_INVALID``, ``ENGINE_UNKNOWN``, ``COMPILER_MISSING``.
     """
     _require_curves(activity_bq_per_ml, time_s, sigma_bq_per_ml)
+    used = _engine_for(engine, activity_bq_per_ml.shape[1])
     low, high = _bounds_per_h(nuclide)
     times_h = [time / SECONDS_PER_HOUR for time in time_s]
-    voxels = activity_bq_per_ml.shape[1]
-    found = [np.empty(voxels) for _ in range(6)]
+    if used == "compiled":
+        fits = fit_mono_exponentials_compiled(
+            activity_bq_per_ml,
+            times_h,
+            low,
+            high,
+            low,
+            sigmas=sigma_bq_per_ml,
+            rate_unit=1.0 / SECONDS_PER_HOUR,
+            threads=workers,
+        )
+    else:
+        fits = _fitted_in_blocks(activity_bq_per_ml, times_h, (low, high), sigma_bq_per_ml, workers)
+    return VoxelFits(
+        fits.amplitude, fits.rate, fits.amplitude_sigma, fits.rate_sigma, fits.correlation, fits.chi_squared, used
+    )
+
+
+def _fitted_in_blocks(
+    activity: NDArray[np.floating],
+    times_h: list[float],
+    bounds_per_h: tuple[float, float],
+    sigma: NDArray[np.floating],
+    workers: int,
+) -> CurveFits:
+    low, high = bounds_per_h
+    found = [np.empty(activity.shape[1]) for _ in range(6)]
 
     def work(part: slice) -> None:
-        values = activity_bq_per_ml[:, part].astype(np.float64, copy=False)
-        fits = fit_mono_exponentials(values, times_h, low, high, low, weights=_weights(sigma_bq_per_ml, part))
+        values = activity[:, part].astype(np.float64, copy=False)
+        fits = fit_mono_exponentials(values, times_h, low, high, low, weights=_weights(sigma, part))
         for line, fitted in zip(found, fits, strict=True):
             line[part] = fitted
 
-    in_blocks(work, voxels, workers=workers)
+    in_blocks(work, activity.shape[1], workers=workers)
     found[1] /= SECONDS_PER_HOUR
     found[3] /= SECONDS_PER_HOUR
-    return VoxelFits(*found)
+    return CurveFits(*found)
 
 
 def refitted_tia(
@@ -117,14 +171,15 @@ def refitted_tia(
     refits: int = 200,
     seed: int = 0,
     workers: int = 2,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    engine: Engine = "auto",
+) -> RefittedTia:
     """Return mean and standard deviation of each voxel's TIA over fits of noisy copies of its values.
 
     Parameters
     ----------
     activity_bq_per_ml : ndarray, shape (time, voxel)
         Fitted values (Monte Carlo propagation) or measured ones (parametric bootstrap).
-    time_s, nuclide, sigma_bq_per_ml, workers
+    time_s, nuclide, sigma_bq_per_ml, workers, engine
         As of :func:`fit_voxels`; the noise of the copies is normal with these sigmas, and they weight the fits.
     refits : int
         Copies; the standard deviation has a relative error of 1/sqrt(2 refits).
@@ -133,43 +188,90 @@ def refitted_tia(
 
     Returns
     -------
-    tuple of ndarray, each of shape (voxel,)
-        Bq s/mL. A copy without positive amplitude counts as TIA 0.
+    RefittedTia
+        A copy without positive amplitude counts as TIA 0. Both engines draw the same copies.
 
     Raises
     ------
     RefusalError
-        ``CURVE_TIMES_INVALID``, ``CURVE_INVALID``.
+        As of :func:`fit_voxels`.
     """
     _require_curves(activity_bq_per_ml, time_s, sigma_bq_per_ml)
-    low, high = _bounds_per_h(nuclide)
+    used = _engine_for(engine, activity_bq_per_ml.shape[1] * refits)
+    bounds = _bounds_per_h(nuclide)
     times_h = [time / SECONDS_PER_HOUR for time in time_s]
-    voxels = activity_bq_per_ml.shape[1]
-    mean, deviation = np.zeros(voxels), np.zeros(voxels)
+    if used == "compiled":
+        mean, deviation = refit_areas(
+            activity_bq_per_ml,
+            times_h,
+            *bounds,
+            bounds[0],
+            sigmas=sigma_bq_per_ml,
+            refits=refits,
+            seed=seed,
+            threads=workers,
+        )
+    else:
+        mean, deviation = _refitted_in_blocks(
+            activity_bq_per_ml, times_h, bounds, sigma_bq_per_ml, (refits, seed), workers
+        )
+    return RefittedTia(mean * SECONDS_PER_HOUR, deviation * SECONDS_PER_HOUR, used)
+
+
+def _refitted_in_blocks(
+    activity: NDArray[np.floating],
+    times_h: list[float],
+    bounds_per_h: tuple[float, float],
+    sigma: NDArray[np.floating],
+    copies: tuple[int, int],
+    workers: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    (low, high), (refits, seed) = bounds_per_h, copies
+    mean, deviation = np.zeros((2, activity.shape[1]))
 
     def work(part: slice) -> None:
         random = np.random.default_rng([seed, part.start])
-        values = activity_bq_per_ml[:, part].astype(np.float64, copy=False)
-        sigma = np.broadcast_to(
-            sigma_bq_per_ml[:, part] if sigma_bq_per_ml.shape[1] > 1 else sigma_bq_per_ml, values.shape
-        )
-        weights = _weights(sigma_bq_per_ml, part)
+        values = activity[:, part].astype(np.float64, copy=False)
+        spread = np.broadcast_to(sigma[:, part] if sigma.shape[1] > 1 else sigma, values.shape)
+        weights = _weights(sigma, part)
         first = fit_areas(values, times_h, low, high, low, weights=weights)
         # Sums of differences from the first fit: no digits are lost between the mean and the mean square.
         for _ in range(refits):
             copy = random.standard_normal(values.shape)
-            copy *= sigma
+            copy *= spread
             copy += values
             off = fit_areas(copy, times_h, low, high, low, weights=weights) - first
             mean[part] += off
             off *= off
             deviation[part] += off
         mean[part] /= refits
-        deviation[part] = np.sqrt(np.maximum(deviation[part] / refits - mean[part] ** 2, 0.0)) * SECONDS_PER_HOUR
-        mean[part] = (mean[part] + first) * SECONDS_PER_HOUR
+        deviation[part] = np.sqrt(np.maximum(deviation[part] / refits - mean[part] ** 2, 0.0))
+        mean[part] += first
 
-    in_blocks(work, voxels, block=BLOCK, workers=workers)
+    in_blocks(work, activity.shape[1], block=BLOCK, workers=workers)
     return mean, deviation
+
+
+def _engine_for(engine: Engine, fits: int) -> EngineUsed:
+    require(
+        engine in {"auto", "numpy", "compiled"},
+        "ENGINE_UNKNOWN",
+        found=f"engine {engine!r}",
+        needed='"auto", "numpy" or "compiled"',
+        do="name one of them",
+        where="voxel curves",
+    )
+    if engine == "numpy" or (engine == "auto" and fits < COMPILED_FROM):
+        return "numpy"
+    try:
+        compiled_lanes()
+    except CompilerMissingError as error:
+        if engine == "auto":
+            return "numpy"
+        raise RefusalError(
+            "COMPILER_MISSING", found=error.found, needed="Numba", do=CURE, where="voxel curves"
+        ) from error
+    return "compiled"
 
 
 def _bounds_per_h(nuclide: Radionuclide) -> tuple[float, float]:
@@ -194,11 +296,12 @@ def _require_curves(activity: NDArray[np.floating], time_s: Sequence[float], sig
         do="give one row of values for each time",
         where="voxel curves",
     )
-    usable = sigma.shape in {activity.shape, (points, 1)} and bool((sigma > 0).all() and np.isfinite(sigma).all())
+    # Neither of them where one is missing (NaN).
+    least, most = (sigma.min(), sigma.max()) if sigma.size else (1.0, 1.0)
     require(
-        usable,
+        sigma.shape in {activity.shape, (points, 1)} and bool(0 < least <= most < np.inf),
         "CURVE_INVALID",
-        found=f"sigmas of shape {sigma.shape} from {sigma.min() if sigma.size else 'none'}",
+        found=f"sigmas of shape {sigma.shape} from {least:g} to {most:g}",
         needed=f"finite positive sigmas of shape {activity.shape} or ({points}, 1)",
         do="give one standard deviation for each value",
         where="voxel curves",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -13,12 +15,15 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.voxel_fits import fit_voxels, refitted_tia
+from pipeline.physics import voxel_fits
+from pipeline.physics.voxel_fits import Engine, fit_voxels, refitted_tia
 from pipeline.physics.voxel_kinetics import tia_map
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 TIMES_S = [24 * HOUR, 96 * HOUR, 168 * HOUR]
+NUMBA = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="NEEDS numba: install prrt-dosimetry[dev]")
+ENGINES = ["numpy", pytest.param("compiled", marks=NUMBA)]
 
 
 def curves(voxels: int, relative: float, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -30,10 +35,12 @@ def curves(voxels: int, relative: float, seed: int = 5) -> tuple[np.ndarray, np.
     return true, true + sigma * rng.standard_normal(true.shape), sigma
 
 
-def test_fits_and_errors_are_those_of_curve_fit() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_fits_and_errors_are_those_of_curve_fit(engine: Engine) -> None:
     # TIA within 1e-6 at the 99th percentile; its sigma within 1e-5 (SciPy's Jacobian is a finite difference).
     _, values, sigma = curves(200, 0.08)
-    found = fit_voxels(values, TIMES_S, LU, sigma)
+    found = fit_voxels(values, TIMES_S, LU, sigma, engine=engine)
+    assert found.engine == engine
     times = np.array(TIMES_S) / HOUR
     off, sigmas = [], []
     for voxel in range(200):
@@ -56,26 +63,77 @@ def test_fits_and_errors_are_those_of_curve_fit() -> None:
     assert float(np.max(np.abs(sigmas))) < 1e-5
 
 
-def test_refits_agree_with_the_stated_sigma() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_refits_agree_with_the_stated_sigma(engine: Engine) -> None:
     # 3 % errors: nearly linear; 400 copies know a standard deviation to 3.5 %, their median over 300 voxels to 0.3 %,
     # and the delta method is within 2 % there.
     true, _, sigma = curves(300, 0.03)
     stated = fit_voxels(true, TIMES_S, LU, sigma)
-    mean, deviation = refitted_tia(true, TIMES_S, LU, sigma, refits=400, seed=1)
-    assert float(np.median(deviation / stated.tia_sigma_bq_s_per_ml)) == pytest.approx(1.0, abs=0.02)
-    np.testing.assert_allclose(mean, stated.tia_bq_s_per_ml, rtol=0.03)
+    found = refitted_tia(true, TIMES_S, LU, sigma, refits=400, seed=1, engine=engine)
+    ratio = found.deviation_bq_s_per_ml / stated.tia_sigma_bq_s_per_ml
+    assert float(np.median(ratio)) == pytest.approx(1.0, abs=0.02)
+    np.testing.assert_allclose(found.mean_bq_s_per_ml, stated.tia_bq_s_per_ml, rtol=0.03)
 
 
 def test_refits_do_not_depend_on_the_threads() -> None:
     true, _, sigma = curves(40_000, 0.1)
     found = [refitted_tia(true, TIMES_S, LU, sigma, refits=3, seed=7, workers=w) for w in (1, 2)]
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    np.testing.assert_array_equal(found[0][1], found[1][1])
+    np.testing.assert_array_equal(found[0].mean_bq_s_per_ml, found[1].mean_bq_s_per_ml)
+    np.testing.assert_array_equal(found[0].deviation_bq_s_per_ml, found[1].deviation_bq_s_per_ml)
 
 
-def test_shared_sigmas_and_degenerate_voxels() -> None:
+@NUMBA
+def test_engines_agree_in_every_field() -> None:
+    # Fits to 1e-9 (sigmas 1e-7, taken at a rate of half the digits); refits of the same copies to 1e-5.
+    true, values, sigma = curves(20_000, 0.1)
+    fits = [fit_voxels(values, TIMES_S, LU, sigma, engine=engine) for engine in ("numpy", "compiled")]
+    for field, tolerance in (
+        ("tia_bq_s_per_ml", 1e-9),
+        ("rate_per_s", 1e-9),
+        ("rate_sigma_per_s", 1e-7),
+        ("tia_sigma_bq_s_per_ml", 1e-7),
+    ):
+        np.testing.assert_allclose(getattr(fits[1], field), getattr(fits[0], field), rtol=tolerance, err_msg=field)
+    refits = [refitted_tia(true, TIMES_S, LU, sigma, refits=5, engine=engine) for engine in ("numpy", "compiled")]
+    assert [each.engine for each in refits] == ["numpy", "compiled"]
+    np.testing.assert_allclose(refits[1].mean_bq_s_per_ml, refits[0].mean_bq_s_per_ml, rtol=1e-5)
+    np.testing.assert_allclose(refits[1].deviation_bq_s_per_ml, refits[0].deviation_bq_s_per_ml, rtol=1e-5)
+
+
+@NUMBA
+def test_auto_takes_machine_code_only_for_very_many_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    true, _, sigma = curves(50, 0.1)
+    monkeypatch.setattr(voxel_fits, "COMPILED_FROM", 100)
+    assert fit_voxels(true, TIMES_S, LU, sigma).engine == "numpy"
+    assert refitted_tia(true, TIMES_S, LU, sigma, refits=1).engine == "numpy"
+    assert refitted_tia(true, TIMES_S, LU, sigma, refits=2).engine == "compiled"
+    assert refitted_tia(true, TIMES_S, LU, sigma, refits=2, engine="numpy").engine == "numpy"
+    twice = np.hstack([true, true]), np.hstack([sigma, sigma])
+    assert fit_voxels(twice[0], TIMES_S, LU, twice[1]).engine == "compiled"
+
+
+def test_machine_code_without_numba_is_refused_and_auto_says_that_it_took_numpy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true, _, sigma = curves(50, 0.1)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "kernels.voxel_lanes", raising=False)
+    monkeypatch.setattr(voxel_fits, "COMPILED_FROM", 1)
+    assert fit_voxels(true, TIMES_S, LU, sigma).engine == "numpy"
+    with pytest.raises(RefusalError, match=r"COMPILER_MISSING.*numba.*prrt-dosimetry\[compiled\]"):
+        refitted_tia(true, TIMES_S, LU, sigma, engine="compiled")
+
+
+def test_an_engine_that_does_not_exist_is_refused() -> None:
+    true, _, sigma = curves(5, 0.1)
+    with pytest.raises(RefusalError, match="ENGINE_UNKNOWN"):
+        fit_voxels(true, TIMES_S, LU, sigma, engine="fortran")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_shared_sigmas_and_degenerate_voxels(engine: Engine) -> None:
     values = np.array([[4.0, 0.0, -1.0, np.nan], [2.0, 0.0, -1.0, 1.0], [1.0, 0.0, -2.0, 1.0]])
-    found = fit_voxels(values, TIMES_S, LU, np.full((3, 1), 0.1))
+    found = fit_voxels(values, TIMES_S, LU, np.full((3, 1), 0.1), engine=engine)
     assert found.tia_bq_s_per_ml[0] == pytest.approx(4.0 * 2.0 ** (24 / 72) * 72 * HOUR / math.log(2.0), rel=1e-9)
     assert list(found.tia_bq_s_per_ml[1:]) == list(found.tia_sigma_bq_s_per_ml[1:]) == [0.0, 0.0, 0.0]
 
@@ -96,11 +154,13 @@ def test_curves_that_cannot_be_fitted_are_refused(values: np.ndarray, times: lis
     assert refusal.value.code in {"CURVE_TIMES_INVALID", "CURVE_INVALID"}
 
 
-def test_a_body_of_voxels_takes_at_most_12_bytes_each_above_input_and_output() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_body_of_voxels_takes_at_most_12_bytes_each_above_input_and_output(engine: Engine) -> None:
     # Issue: at most 12 bytes a voxel. Output: six doubles.
     _, values, sigma = curves(300_000, 0.05)
+    fit_voxels(values[:, :10], TIMES_S, LU, sigma[:, :10], engine=engine)
     tracemalloc.start()
-    fit_voxels(values, TIMES_S, LU, sigma)
+    fit_voxels(values, TIMES_S, LU, sigma, engine=engine)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak / 300_000 - 6 * 8 < 12.0
