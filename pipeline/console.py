@@ -128,15 +128,18 @@ def show_result(result: Document) -> None:
 
 
 def show_flags(flags: list[Document]) -> None:
-    """Print every flag with its level."""
+    """Print every flag with its level; equal ones once, with the regions they concern."""
     from rich.markup import escape
+    from rich.padding import Padding
+
+    from pipeline.report.flag_groups import gravest_first, grouped
 
     console = screen()
-    for flag in flags:
-        place = f" ({flag['region']})" if flag.get("region") else ""
-        console.print(
-            f"[{LEVEL_STYLE[flag['level']]}]{flag['level']:>5}[/] {flag['code']}{place}: {escape(flag['text'])}"
-        )
+    for group in grouped(gravest_first(flags)):
+        place = f" [dim]{escape(group.regions)}[/]" if any(group.region_keys) else ""
+        console.print(f"[{LEVEL_STYLE[group.level]}]{group.level:>5}[/] {group.code}{place}")
+        for line in group.lines:
+            console.print(Padding(escape(line), (0, 0, 0, 6)))
 
 
 def show_decision(decision: Document) -> None:

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DRAFT = "DRAFT"
+# field of the document's protocol part, of the decision
+PROTOCOL_KEYS = (("name", "protocol"), ("phase", "phase"))
+PROTOCOL_WORDS = {
+    "DOSIMETRY_GUIDED": "dosimetry-guided",
+    "ROTTERDAM_4": "four cycles (Rotterdam)",
+    "PRIMARY": "primary phase",
+    "SALVAGE": "salvage phase",
+}
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,17 @@ def marrow_region(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def limit_value(document: Mapping[str, Any], name: str) -> Any:
     """Return one value of the document's protocol part; None where it does not say."""
     return (document.get("protocol") or {}).get(name)
+
+
+def protocol_text(document: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
+    """Return protocol and phase in words, and whether a person recorded them; empty where nothing is known.
+
+    What the document's protocol part names comes first; otherwise what the rules went by.
+    """
+    name, phase = (limit_value(document, one) or decision.get(key) for one, key in PROTOCOL_KEYS)
+    assumed = "" if decision.get("protocol_recorded", True) else " (none recorded: the rules' default)"
+    words = [PROTOCOL_WORDS.get(name, name) + assumed] if name else []
+    return ", ".join([*words, *([PROTOCOL_WORDS.get(phase, phase)] if phase else [])])
 
 
 def organ_sums(

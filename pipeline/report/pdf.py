@@ -47,7 +47,7 @@ def write_report(
     document_hash = content_hash(document)
     status = doses[-1].status.replace("_", " ")
     story = [
-        *sections.header(document, doses[-1].status),
+        *sections.header(document, decision, doses[-1].status),
         *sections.decision_block(document, decision),
         *sections.cumulative_table(sums, doses),
         *tables.regions_table(document),

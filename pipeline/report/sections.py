@@ -11,7 +11,8 @@ from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Spacer, Table, TableStyle
 
 from pipeline.report import style
-from pipeline.report.history import DRAFT, limit_value
+from pipeline.report.flag_groups import FLAG_LEVELS, all_flags
+from pipeline.report.history import DRAFT, protocol_text
 from pipeline.report.paper import (
     RESEARCH_USE,
     TEXT_WIDTH,
@@ -24,7 +25,6 @@ from pipeline.report.paper import (
     table,
     titled,
 )
-from pipeline.report.tables import FLAG_LEVELS, all_flags
 from pipeline.report.text import (
     DASH,
     fixed,
@@ -69,7 +69,7 @@ OPTIONAL_FACTS = {
 }
 
 
-def header(document: Mapping[str, Any], status: str) -> Flowables:
+def header(document: Mapping[str, Any], decision: Mapping[str, Any], status: str) -> Flowables:
     """Return title, identity of patient and cycle, and what the numbers rest on."""
     given, provenance = document["administration"], document["provenance"]
     nuclide = nuclide_markup(given["radionuclide"], size=10.5, rise=5.5)
@@ -79,7 +79,7 @@ def header(document: Mapping[str, Any], status: str) -> Flowables:
         ("Sex", shown(given.get("sex"))),
         ("Weight", _with_unit(given.get("weight_kg"), "kg")),
         ("Height", _with_unit(given.get("height_cm"), "cm")),
-        ("Protocol, phase", f"{shown(limit_value(document, 'name'))}, {shown(limit_value(document, 'phase'))}"),
+        ("Protocol, phase", protocol_text(document, decision) or "not recorded"),
         ("Cycle", document["cycle"]),
         (
             "Dose status",

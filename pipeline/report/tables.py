@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reportlab.platypus import KeepTogether
 
 from pipeline.report import style
+from pipeline.report.flag_groups import all_flags, grouped
 from pipeline.report.paper import Column, coloured, facts, marked, paragraph, section, table, titled
 from pipeline.report.text import (
     DASH,
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
     from reportlab.platypus import Paragraph
 
+    from pipeline.report.flag_groups import FlagGroup
+
 Flowables = list[Any]
 
 PASSED_COLOUR = style.OUTCOME_COLOURS["GIVE"]
-FLAG_LEVELS = ("BLOCK", "WARN", "INFO")
+LINES_OF_A_FLAG = 12
 FAILED_COLOUR = style.OUTCOME_COLOURS["STOP"]
 
 
@@ -263,22 +266,10 @@ def _short(value: object) -> str:
     return significant(value) if isinstance(value, float) else shown(value)
 
 
-def all_flags(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return every flag, the gravest first; codes of regions that have no text are among them."""
-    told = {(flag["code"], flag["region"]) for flag in document["flags"]}
-    untold = [
-        {"code": code, "level": "WARN", "text": "raised for this region without a text", "region": region_key(region)}
-        for region in document["regions"]
-        for code in region["flags"]
-        if (code, region_key(region)) not in told
-    ]
-    return sorted((*document["flags"], *untold), key=lambda flag: FLAG_LEVELS.index(flag["level"]))
-
-
 def flags_section(document: Mapping[str, Any]) -> Flowables:
-    """Return every flag with its text."""
-    flags = all_flags(document)
-    if not flags:
+    """Return every flag with the regions it concerns and its text."""
+    groups = grouped(all_flags(document))
+    if not groups:
         return [KeepTogether([section("Flags"), paragraph("None.", "body")])]
     columns = [
         Column("Level", 15, number=False),
@@ -286,16 +277,16 @@ def flags_section(document: Mapping[str, Any]) -> Flowables:
         Column("Region", 33, number=False),
         Column("Found", 80, number=False),
     ]
-    rows = [
-        [
-            marked(coloured(flag["level"], style.LEVEL_COLOURS[flag["level"]])),
-            flag["code"],
-            key_title(flag["region"]),
-            flag["text"],
-        ]
-        for flag in flags
-    ]
-    return titled("Flags", table(columns, rows))
+    return titled("Flags", table(columns, [row for group in groups for row in _flag_rows(group)]))
+
+
+def _flag_rows(group: FlagGroup) -> list[list[object]]:
+    """Return the rows of one group; a row cannot be broken over two pages, so that many lines make several."""
+    starts = range(0, len(group.lines), LINES_OF_A_FLAG)
+    parts = ["\n".join(group.lines[start : start + LINES_OF_A_FLAG]) for start in starts]
+    level = marked(coloured(group.level, style.LEVEL_COLOURS[group.level]))
+    nothing = marked("")
+    return [[level, group.code, group.regions, parts[0]], *([nothing] * 3 + [part] for part in parts[1:])]
 
 
 def budget_table(document: Mapping[str, Any]) -> Flowables:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.domain.provenance import content_hash
 from pipeline.report import style
 from pipeline.report.curve_shape import curve_shape
-from pipeline.report.history import DRAFT, cycle_doses, limit_value, organ_sums
+from pipeline.report.flag_groups import all_flags, grouped
+from pipeline.report.history import DRAFT, cycle_doses, organ_sums, protocol_text
 from pipeline.report.one_scan_table import assumed_text
 from pipeline.report.sections import OUTCOME_WORDS, cycles_left, missing
-from pipeline.report.tables import all_flags
 from pipeline.report.text import (
     DASH,
     fixed,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.report.curve_shape import CurvePart
+    from pipeline.report.flag_groups import FlagGroup
     from pipeline.report.history import CycleDose, OrganSum
 
 Content = dict[str, Any]
@@ -74,7 +75,7 @@ def page_content(
         "label_colours": {str(label): style.region_colour(_label_title(name)) for label, name in region_names.items()},
         "time_points": [_time_point(number, point) for number, point in enumerate(document["time_points"], start=1)],
         "registration": _registration(document),
-        "flags": [_flag(flag) for flag in all_flags(document)],
+        "flags": [_flag(group) for group in grouped(all_flags(document))],
         "provenance": _provenance(document),
     }
 
@@ -94,7 +95,7 @@ def _header(document: Mapping[str, Any], this: CycleDose) -> Content:
         "cycle": document["cycle"],
         "given": f"{fixed(given['activity_bq'] / BQ_PER_GBQ, 2)} GBq {given['radionuclide']}",
         "given_at": moment(given["start"]),
-        "protocol": f"{shown(limit_value(document, 'name'))}, {shown(limit_value(document, 'phase'))}",
+        "protocol": protocol_text(document, document["decision"]),
         "status": this.status.replace("_", " ").lower(),
         "is_draft": this.status == DRAFT,
         "signatures": [
@@ -205,7 +206,7 @@ def _region(region: Mapping[str, Any], document: Mapping[str, Any], labels: Mapp
         "check": DASH if check is None else signed_percent(check["difference"]),
         "check_failed": check is not None and check["passed"] is False,
         "check_method": "" if check is None else shown(check["method"]),
-        "flags": [{"code": f["code"], "level": f["level"]} for f in all_flags(document) if f["region"] == key],
+        "flags": _badges(document, key),
         "curve": _curve(region, document["administration"].get("half_life_s")),
         "dvh": _dvh(region.get("dvh")),
     }
@@ -307,15 +308,19 @@ def _registration(document: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _flag(flag: Mapping[str, Any]) -> Content:
+def _flag(group: FlagGroup) -> Content:
     return {
-        "level": flag["level"],
-        "colour": style.LEVEL_COLOURS[flag["level"]],
-        "code": flag["code"],
-        "text": shown(flag["text"]),
-        "region": key_title(flag["region"]),
-        "region_key": flag["region"],
+        "level": group.level,
+        "colour": style.LEVEL_COLOURS[group.level],
+        "code": group.code,
+        "lines": list(group.lines),
+        "regions": group.regions,
     }
+
+
+def _badges(document: Mapping[str, Any], key: str) -> list[Content]:
+    """Return each flag of a region once, however many texts it has."""
+    return [{"code": g.code, "level": g.level} for g in grouped(all_flags(document)) if key in g.region_keys]
 
 
 def _provenance(document: Mapping[str, Any]) -> list[list[str]]:

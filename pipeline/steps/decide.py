@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
+    from pipeline.domain.decision import PatientCourse
     from pipeline.records.store import RecordStore
     from pipeline.rules.limits import ProtocolLimits
 
@@ -78,7 +79,14 @@ def _decision(record: PatientRecord, on: date, planned_activity_gbq: float | Non
     course = course_from_record(record, on, planned, limits.marrow_limit_method)
     document = evaluate(course, limits).document(patient_key=record.patient_key, settings_hash=settings_hash)
     said = [] if latest else [NO_SITE_PROFILE]
-    return document | {"advisories": [*document["advisories"], *said], "inputs": inputs_of(record)}
+    advisories = {"advisories": [*document["advisories"], *said], "inputs": inputs_of(record)}
+    return document | advisories | _protocol_of(course, record)
+
+
+def _protocol_of(course: PatientCourse, record: PatientRecord) -> dict[str, Any]:
+    """Return the protocol and phase the rules went by, and whether somebody recorded the protocol."""
+    stated = any("protocol" in e.content for e in record.in_force("event") if e.dated_on <= str(course.decided_on))
+    return {"protocol": course.protocol, "phase": course.phase, "protocol_recorded": stated}
 
 
 def _planned_gbq(record: PatientRecord, on: date, asked_gbq: float | None, limits: ProtocolLimits) -> float:

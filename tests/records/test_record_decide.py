@@ -51,6 +51,19 @@ def test_an_unsigned_dose_refers_a_signed_one_gives_and_ten_days_later_waits(sto
     assert "INTERVAL_TOO_SHORT" in codes(soon)
 
 
+def test_the_decision_names_its_protocol_and_whether_somebody_recorded_it(ready: RecordStore) -> None:
+    def told() -> tuple[str, str, bool]:
+        decision = decide_next(ready, "phantom-1", ON)
+        return decision["protocol"], decision["phase"], decision["protocol_recorded"]
+
+    assert told() == ("DOSIMETRY_GUIDED", "PRIMARY", False)
+    later = {"date": str(ON + timedelta(days=1)), "by": "Dr B", "reason": "tumour board", "protocol": "ROTTERDAM_4"}
+    record(ready, "phantom-1", event=later, at=AT)
+    assert told() == ("DOSIMETRY_GUIDED", "PRIMARY", False)
+    record(ready, "phantom-1", event=later | {"date": str(ON)}, at=AT)
+    assert told() == ("ROTTERDAM_4", "PRIMARY", True)
+
+
 def test_the_kidney_value_is_the_mass_weighted_mean_and_sigmas_follow_their_kind(ready: RecordStore) -> None:
     # (160*4 + 140*3)/300 = 3.5333 Gy; independent sigmas: hypot(160*0.4, 140*0.3)/300 = 0.25517 Gy.
     cumulative = decide_next(ready, "phantom-1", ON)["cumulative"]

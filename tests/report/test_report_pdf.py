@@ -66,7 +66,8 @@ def test_every_region_reason_and_flag_is_there(report: Path, session_document: d
     text, document = _text(report), session_document
     wanted = [region_title(region) for region in document["regions"]]
     wanted += [region["method"] for region in document["regions"]]
-    wanted += [flag["text"] for flag in document["flags"]]
+    # clauses that flags of one code share stand once
+    wanted += [clause for flag in document["flags"] for clause in flag["text"].split(": ")]
     for reason in document["decision"]["reasons"]:
         wanted += [reason["code"], reason["text"], reason["source"]]
     wanted += [*document["decision"]["advisories"], *document["decision"]["options"], document["decision"]["outcome"]]
@@ -193,6 +194,23 @@ def test_long_and_hostile_texts_wrap_and_are_printed_as_they_are(
     assert _squeezed(document["regions"][0]["method"]) in text
     assert "P-<i>0042</i>&" in text
     assert "Lesion11" in text
+    assert _within_margins(path) == []
+
+
+@needs_poppler
+def test_a_flag_of_many_regions_stands_once_and_may_go_over_pages(
+    document: dict[str, Any], volumes: ReportVolumes, tmp_path: Path
+) -> None:
+    texts = [f"no shared end {number} " + "word " * 30 for number in range(100)]
+    document["flags"] = [
+        {"code": "MANY", "level": "WARN", "text": text, "region": f"lesion-{number}"}
+        for number, text in enumerate(texts)
+    ]
+    path = tmp_path / "report.pdf"
+    write_report(path, document, volumes, None, document["decision"])
+    text = _text(path)
+    assert text.count("MANY") == 1
+    assert [one for one in texts if _squeezed(one) not in text] == []
     assert _within_margins(path) == []
 
 

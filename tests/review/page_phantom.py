@@ -168,6 +168,9 @@ def _decision() -> dict[str, Any]:
         "deadline": "2026-09-02",
         "rule_version": "1",
         "settings_hash": "ab" * 32,
+        "protocol": "DOSIMETRY_GUIDED",
+        "phase": "PRIMARY",
+        "protocol_recorded": False,
     }
 
 

@@ -337,6 +337,7 @@ def test_the_panel_says_everything(page: Page, phantom: Phantom) -> None:
     for flag in phantom.document["flags"]:
         assert flag["code"] in text
         assert flag["text"] in text
+    assert "Protocol: dosimetry-guided (none recorded: the rules' default), primary phase." in text
     assert "9.50 ± 0.90 Gy signed so far" in text
     assert "limit 23 Gy" in text
     # one row, one curve and one histogram for each of the three regions; a bar for kidneys and marrow

@@ -137,7 +137,7 @@ def test_texts_of_a_result_stay_texts(tmp_path: Path, one_phantom: Phantom) -> N
     assert elements.addresses == []
     content = json.loads(next(text for attributes, text in elements.scripts if attributes.get("id") == "content"))
     assert content["header"]["patient_key"] == hostile
-    assert hostile in [flag["text"] for flag in content["flags"]]
+    assert [hostile] in [flag["lines"] for flag in content["flags"]]
 
 
 def test_a_region_knows_its_label_and_place(page: Path, phantom: Phantom) -> None:
@@ -160,6 +160,44 @@ def test_every_reason_flag_and_sum_is_in_the_content(page: Path, phantom: Phanto
         (9.5, 0.9, 23.0),
         (0.2, 0.04, 2.0),
     ]
+
+
+def test_equal_flags_of_several_regions_stand_once(tmp_path: Path, one_phantom: Phantom) -> None:
+    document = json.loads(json.dumps(one_phantom.document))
+    found = [("lesion-1", "lesion-1: 5.5 mL"), ("lesion-2", "lesion-2: 3.4 mL")]
+    document["flags"] = [
+        {"code": "PVE_LIMITED", "level": "WARN", "text": f"{text}, below 8 mL; by recovery", "region": key}
+        for key, text in [*found, ("lesion-1", "lesion-1: recovery coefficient 0.41")]
+    ]
+    write_page(tmp_path / "index.html", document, one_phantom.volumes, None)
+    scripts = _read(tmp_path / "index.html").scripts
+    content = json.loads(next(text for attributes, text in scripts if attributes.get("id") == "content"))
+    (flag,) = content["flags"]
+    assert (flag["code"], flag["regions"]) == ("PVE_LIMITED", "Lesion 1; Lesion 2")
+    # two texts of one region are one badge in its row
+    rows = {region["key"]: [badge["code"] for badge in region["flags"]] for region in content["regions"]}
+    assert rows == {"kidney_left": [], "kidney_right": [], "lesion-1": ["PVE_LIMITED"]}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({}, ""),
+        ({"protocol": "ROTTERDAM_4", "phase": "SALVAGE"}, "four cycles (Rotterdam), salvage phase"),
+    ],
+)
+def test_a_protocol_nobody_knows_is_left_out(
+    tmp_path: Path, one_phantom: Phantom, said: dict[str, str], shown: str
+) -> None:
+    document = json.loads(json.dumps(one_phantom.document))
+    decision = document["decision"]
+    for name in ("protocol", "phase", "protocol_recorded"):
+        del decision[name]
+    decision.update(said)
+    write_page(tmp_path / "index.html", document, one_phantom.volumes, None)
+    scripts = _read(tmp_path / "index.html").scripts
+    content = json.loads(next(text for attributes, text in scripts if attributes.get("id") == "content"))
+    assert content["header"]["protocol"] == shown
 
 
 def test_a_realistic_cycle_stays_under_15_mb(tmp_path: Path, document: dict[str, Any]) -> None:

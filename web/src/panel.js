@@ -15,7 +15,7 @@ function header() {
     {},
     el("h1", {}, head.patient_key, el("span", {}, `cycle ${head.cycle}`)),
     el("p", {}, `${head.given}, infusion from ${head.given_at}`, el("span", { class: head.is_draft ? "chip draft" : "chip" }, `doses: ${head.status}`)),
-    el("p", { class: "quiet" }, `Protocol ${head.protocol}. Research use; proposals are made by rules, a physician decides. Doses are means of a region with one standard deviation.`),
+    el("p", { class: "quiet" }, `${head.protocol ? `Protocol: ${head.protocol}. ` : ""}Research use; proposals are made by rules, a physician decides. Doses are means of a region with one standard deviation.`),
     head.signatures.length ? el("p", { class: "quiet" }, `Signed: ${head.signatures.join("; ")}`) : null,
   )
 }
@@ -177,7 +177,7 @@ function flags() {
           "ol",
           { class: "reasons" },
           content.flags.map((flag) =>
-            el("li", {}, el("span", { class: "level", style: { color: flag.colour } }, flag.level), el("div", {}, el("b", {}, flag.code), el("span", {}, flag.text), el("small", {}, flag.region))),
+            el("li", {}, el("span", { class: "level", style: { color: flag.colour } }, flag.level), el("div", {}, el("b", {}, flag.code), el("span", { class: "quiet" }, flag.regions), flag.lines.map((line) => el("p", {}, line)))),
           ),
         )
       : el("p", {}, "None."),
