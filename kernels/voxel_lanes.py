@@ -10,6 +10,7 @@ long as the file of the called routine is unchanged, whatever that imports.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,13 +18,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-Routine = TypeVar("Routine", bound="Callable[..., Any]")
+Routine = TypeVar("Routine", bound=Callable[..., Any])
 
 LANES = 128
 # Rows of the scratch of a chunk, each of one number a lane.
