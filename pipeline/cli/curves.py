@@ -37,25 +37,11 @@ def fit(
 
     Example: `prrt fit curves.csv --nuclide Lu-177 --head constant --out fits.xlsx --plot fits.svg`
     """
-    from pipeline.console import show_rows
+    from pipeline.console_fits import show_fits
     from pipeline.steps.fit_curves import fit_file
     from pipeline.steps.fit_outputs import require_fit_outputs, write_fit_outputs
 
-    columns = {
-        "region": "region",
-        "cycle": "cycle",
-        "model": "model",
-        "effective_half_life_s": "T_eff s",
-        "tia_bq_s": "TIA Bq s",
-        "tia_sigma_bq_s": "sigma Bq s",
-        "tia_ci95_bq_s": "95 % Bq s",
-        "extrapolated_fraction": "extrapolated",
-        "flags": "flags",
-    }
     require_fit_outputs(curves, out, plot)
     document = fit_file(curves, nuclide, model.value, head.value, tail.value, prior)
     write_fit_outputs(document, out, plot)
-    title = (
-        f"Fits; columns not read: {', '.join(document['ignored_columns'])}" if document["ignored_columns"] else "Fits"
-    )
-    emit(document, as_json, lambda d: show_rows(title, d["regions"], columns))
+    emit(document, as_json, show_fits)
