@@ -8,7 +8,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Spacer, Table, TableStyle
 
-from pipeline.report import figures, imagery, style
+from pipeline.report import figures, style
 from pipeline.report.paper import TEXT_WIDTH, Column, facts, legend, marked, paragraph, picture, section, table, titled
 from pipeline.report.tables import budget_table
 from pipeline.report.text import moment, region_title, safe, shown, significant
@@ -16,8 +16,8 @@ from pipeline.report.text import moment, region_title, safe, shown, significant
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.report.history import CycleDose, OrganSum
-    from pipeline.report.volumes import ReportVolumes
+    from pipeline.report.history import CycleDose
+    from pipeline.report.pictures import Pictures
 
 Flowables = list[Any]
 
@@ -26,32 +26,32 @@ SHOWN_ELSEWHERE = frozenset({"inputs", "dose_kernel", "voxel_kernels"})
 ROLES = (("physicist", "Physicist: the doses"), ("physician", "Physician: the decision"))
 
 
-def figure_section(document: Mapping[str, Any], volumes: ReportVolumes, sums: Sequence[OrganSum]) -> Flowables:
+def figure_section(document: Mapping[str, Any], region_names: Mapping[int, str], drawn: Pictures) -> Flowables:
     """Return all figures with their captions."""
-    contours = {title: style.region_colour(title) for _, title in sorted(volumes.region_names.items()) if title.strip()}
+    contours = {title: style.region_colour(title) for _, title in sorted(region_names.items()) if title.strip()}
     made = [
         _figure(
             "Cumulative absorbed dose",
-            figures.cumulative(sums),
+            drawn.cumulative,
             "Bars: cycles, grey where not signed (not counted by the rules). Whiskers: one standard deviation. "
             "Hatched: the next cycle at the planned activity. Red line: the limit.",
         ),
-        *_curve_figures(document),
+        *_curve_figures(drawn.curve_pages),
         _figure(
             "Dose-volume histograms",
-            figures.dvh(document),
+            drawn.dvh,
             "Share of each region's volume that receives at least the dose.",
         ),
         _figure(
             "Absorbed dose on CT",
-            imagery.dose_planes(document, volumes),
+            drawn.dose,
             "Dose map, not recovery-corrected, in three planes; each row has its own scale. Radiological convention: "
             "the patient's left is on the right of axial and coronal pictures. CT window -160 to 240 HU.",
             legend(contours),
         ),
         _figure(
             "SPECT on CT, first time point",
-            imagery.projections(volumes),
+            drawn.projections,
             "Highest activity along each ray, over a radiograph computed from the CT. Not recovery-corrected; the "
             "scale ends at the 99th percentile.",
         ),
@@ -68,18 +68,15 @@ def _figure(title: str, png: bytes, caption: str, *more: Any) -> KeepTogether:
     return KeepTogether([section(title), picture(png), paragraph(caption, "note"), *more])
 
 
-def _curve_figures(document: Mapping[str, Any]) -> Flowables:
-    regions = figures.with_curves(document)
-    size = figures.CURVES_PER_PAGE
-    parts = [regions[start : start + size] for start in range(0, len(regions), size)]
+def _curve_figures(pages: Sequence[bytes]) -> Flowables:
     caption = (
         "Points with one standard deviation, not decay-corrected; the fit (solid) and what it extrapolates (dashed). "
         "Beside the model: fitted of measured points. Extrapolated: part of the time-integrated activity outside the "
         "points."
     )
     return [
-        _figure(_numbered("Activity over time", number, len(parts)), figures.curves(document, part), caption)
-        for number, part in enumerate(parts, start=1)
+        _figure(_numbered("Activity over time", number, len(pages)), page, caption)
+        for number, page in enumerate(pages, start=1)
     ]
 
 

@@ -11,6 +11,7 @@ from pipeline.report.history import cycle_doses, organ_sums
 from pipeline.report.ledger_appendix import ledger_appendix
 from pipeline.report.one_scan_table import one_scan_table
 from pipeline.report.paper import RunningText, build, register_fonts
+from pipeline.report.pictures import Pictures, draw_pictures
 from pipeline.report.volumes import ReportVolumes
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def write_report(
     volumes: ReportVolumes,
     history: Mapping[str, Any] | None,
     decision: Mapping[str, Any],
+    drawn: Pictures | None = None,
 ) -> None:
     """Write the report of one cycle; equal inputs give equal bytes.
 
@@ -40,8 +42,11 @@ def write_report(
         The patient's record as ``show`` gives it; None: only this cycle is known.
     decision : mapping
         The decision document.
+    drawn : Pictures, optional
+        What :func:`pipeline.report.pictures.draw_pictures` made of the same; drawn here by default.
     """
     register_fonts()
+    drawn = drawn or draw_pictures(document, volumes, history, decision)
     doses = cycle_doses(history, document)
     sums = organ_sums(document, decision, doses)
     document_hash = content_hash(document)
@@ -63,7 +68,7 @@ def write_report(
         *dose_tables.rates_table(document),
         *dose_tables.sphere_table(document),
         *dose_tables.bed_table(document),
-        *figure_section(document, volumes, sums),
+        *figure_section(document, volumes.region_names, drawn),
         *provenance(document),
         *signatures(document_hash, doses[-1]),
         *ledger_appendix(document),

@@ -15,7 +15,7 @@ from pipeline.files.store import write_atomically
 from pipeline.imaging.averaging import average_to_grid
 from pipeline.records.store import open_store
 from pipeline.report.pdf import write_report
-from pipeline.report.pictures import write_pictures
+from pipeline.report.pictures import draw_pictures, write_pictures
 from pipeline.report.volumes import ReportVolumes
 from pipeline.review.page import PageVolumes, write_page
 from pipeline.steps import artefacts
@@ -56,8 +56,9 @@ def deliver(store: ArrayStore, payload: Document) -> Document:
     volumes = _report_volumes(store, payload)
     with open_store(payload["records"]) as records:
         history = records.show(result["patient_key"])
-    pictures = write_pictures(out / "pictures", result, volumes, result["decision"], history)
-    write_report(out / "report.pdf", result, volumes, history, result["decision"])
+    drawn = draw_pictures(result, volumes, history, result["decision"])
+    pictures = write_pictures(out / "pictures", drawn)
+    write_report(out / "report.pdf", result, volumes, history, result["decision"], drawn)
     write_page(out / "index.html", result, _page_volumes(store, payload, volumes), history)
     objects = export_cycle(
         out,

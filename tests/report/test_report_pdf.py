@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.report.pdf import write_report
-from pipeline.report.pictures import write_pictures
+from pipeline.report.pictures import draw_pictures, write_pictures
 from pipeline.report.text import region_title
 
 if TYPE_CHECKING:
@@ -214,9 +214,13 @@ def test_a_flag_of_many_regions_stands_once_and_may_go_over_pages(
     assert _within_margins(path) == []
 
 
-def test_pictures_stand_beside_the_report(
-    session_document: dict[str, Any], volumes: ReportVolumes, tmp_path: Path
+def test_pictures_stand_beside_the_report_and_are_those_in_it(
+    session_document: dict[str, Any], volumes: ReportVolumes, history: dict[str, Any], report: Path, tmp_path: Path
 ) -> None:
-    written = write_pictures(tmp_path / "pictures", session_document, volumes, session_document["decision"])
+    drawn = draw_pictures(session_document, volumes, history, session_document["decision"])
+    written = write_pictures(tmp_path / "pictures", drawn)
     assert [path.name for path in written] == ["curves.png", "dose.png", "mip.png", "dvh.png", "cumulative.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in written)
+    again = tmp_path / "again.pdf"
+    write_report(again, session_document, volumes, history, session_document["decision"], drawn)
+    assert again.read_bytes() == report.read_bytes()
