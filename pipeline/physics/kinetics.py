@@ -15,11 +15,12 @@ from pipeline.domain.kinetics import TiaEstimate
 from pipeline.errors import RefusalError, require
 from pipeline.physics.curve_areas import area_rule, fitted_area, last_points, trapezoid_area, trapezoid_pieces
 from pipeline.physics.exponential_fit import aicc, fit_mono, rate_bounds
+from pipeline.physics.fit_bias import correction, curvature_bias
 from pipeline.physics.fit_flags import quality_flags
 from pipeline.physics.fit_misfit import misfit, require_relative_errors, widened
 from pipeline.physics.model_average import akaike_weights, averaged
 from pipeline.physics.multi_exponential_fit import fit_multi
-from pipeline.physics.tia_interval import fitted_interval, nearly_gaussian
+from pipeline.physics.tia_interval import Z_95, fitted_interval, nearly_gaussian
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -237,11 +238,36 @@ def _estimate(
     rule = _rule(curve, request, first)
     wide, relative_error = widened(curve, request.relative_error, found.widening)
     interval = fitted_interval(wide, fit, first, rule, area, request.bounds, relative_error)
-    return replace(
+    estimate = replace(
         estimate,
         tia_ci95_bq_s=interval,
         interval_method="profile likelihood" + ", errors times the Birge ratio" * (found.widening > 1.0),
         nearly_gaussian=nearly_gaussian(area.total_bq_s, area.sigma_bq_s, interval),
+    )
+    return estimate if fit.rate_per_s.size == 1 else _of_several(estimate, curve, request, fit, rule, found)
+
+
+def _of_several(
+    estimate: TiaEstimate,
+    curve: TimeActivityCurve,
+    request: FitRequest,
+    fit: ExponentialSum,
+    rule: AreaRule,
+    found: Misfit,
+) -> TiaEstimate:
+    """Return the estimate with the sigma of its interval, where its own does not hold, and without its bias."""
+    low, high = estimate.tia_ci95_bq_s or (math.nan, math.nan)
+    # Where rates or amplitudes are hardly told apart, the delta method states several times what the TIA scatters by.
+    sigma = estimate.tia_sigma_bq_s if estimate.nearly_gaussian else (high - low) / (2.0 * Z_95)
+    bias = curvature_bias(curve, fit, rule, request.bounds, request.relative_error)
+    taken = correction(bias, sigma, found.chi_squared, found.degrees)
+    value = estimate.tia_bq_s - taken
+    return replace(
+        estimate,
+        tia_bq_s=value,
+        tia_sigma_bq_s=sigma,
+        tia_ci95_bq_s=(min(low, value), high),
+        bias_correction_bq_s=taken,
     )
 
 

@@ -76,6 +76,7 @@ def averaged(estimates: Mapping[str, TiaEstimate], scores: Mapping[str, float]) 
         interval_method="model-averaged tail area of profile likelihoods",
         nearly_gaussian=nearly_gaussian(tia, sigma, interval),
         model_weights=weights,
+        bias_correction_bq_s=float(share @ [e.bias_correction_bq_s for e in estimates.values()]),
     )
 
 

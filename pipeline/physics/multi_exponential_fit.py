@@ -30,7 +30,8 @@ REWEIGHTINGS = 60
 REWEIGHTED = 1e-8
 EVALUATIONS = 30
 LARGEST_DAMPING = 1e9
-VANISHED = 1e3
+# Of its value at the first point a twentieth is left: the error usually stated. Project choice.
+VANISHED = 20.0
 TINY = 1e-300
 
 
@@ -53,37 +54,91 @@ def fit_multi(curve: TimeActivityCurve, bounds: RateBounds, relative_error: floa
     -------
     ExponentialSum
     """
-    scale_s, scale_bq = float(curve.time_s[-1]), float(np.abs(curve.activity_bq).max()) or 1.0
-    time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
-    measured = None if curve.sigma_bq is None else curve.sigma_bq / scale_bq
-    sigma = relative_error * np.maximum(np.abs(activity), 0.01) if measured is None else measured
-    sides = component_bounds(bounds, time[0], scale_s, components)
-    rates = _scan(time, activity, sigma, sides)
-    converged = False
-    for _ in range(REWEIGHTINGS):
-        problem = Projection(time, activity, sigma)
-        better = refined(problem, rates, sides)
-        fitted = np.maximum(problem.fitted(better), WEIGHT_FLOOR)
-        weights = sigma if measured is not None else relative_error * fitted
-        converged = _same(better, rates) and _same(weights, sigma)
-        rates, sigma = better, weights
-        if converged:
-            break
-    steps = Projection(time, activity, sigma).steps(rates)
+    scaled = Scaled.of(curve, bounds, relative_error, components)
+    rates, sigma, converged = scaled.solved(_scan(scaled.time, scaled.activity, scaled.first_sigma(), scaled.sides))
+    steps = Projection(scaled.time, scaled.activity, sigma).steps(rates)
     order = np.argsort(rates)
     amplitude = np.diff(steps, prepend=0.0)[order]
-    require_positive(float(steps.max()) * scale_bq, curve)
-    return finished(curve, amplitude * scale_bq, rates[order] / scale_s, relative_error, converged=converged)
+    require_positive(float(steps.max()) * scaled.scale_bq, curve)
+    found = amplitude * scaled.scale_bq, rates[order] / scaled.scale_s
+    return finished(curve, *found, relative_error, converged=converged)
 
 
-def component_bounds(bounds: RateBounds, first: float, scale_s: float, components: int) -> tuple[Vector, Vector]:
+@dataclass(frozen=True)
+class Scaled:
+    """A curve in units of its last time and largest value, with the errors and bounds of its fit.
+
+    Attributes
+    ----------
+    time, activity : ndarray, shape (n,)
+    measured : ndarray, shape (n,), or None
+        Sigmas; None: ``relative_error`` of the fitted activity, iterated.
+    sides : tuple of ndarray, shape (k,)
+        Lowest and highest rates, slowest first.
+    """
+
+    time: Vector
+    activity: Vector
+    measured: Vector | None
+    relative_error: float
+    sides: tuple[Vector, Vector]
+    scale_s: float
+    scale_bq: float
+
+    @classmethod
+    def of(cls, curve: TimeActivityCurve, bounds: RateBounds, relative_error: float, components: int) -> Scaled:
+        """Return a curve for a fit of so many components."""
+        scale_s, scale_bq = float(curve.time_s[-1]), float(np.abs(curve.activity_bq).max()) or 1.0
+        time, activity = curve.time_s / scale_s, curve.activity_bq / scale_bq
+        measured = None if curve.sigma_bq is None else curve.sigma_bq / scale_bq
+        sides = component_bounds(bounds, time, scale_s, components)
+        return cls(time, activity, measured, relative_error, sides, scale_s, scale_bq)
+
+    def first_sigma(self) -> Vector:
+        """Return the sigmas before anything is fitted, shape (n,)."""
+        if self.measured is not None:
+            return self.measured
+        return np.asarray(self.relative_error * np.maximum(np.abs(self.activity), 0.01))
+
+    def sigma_of(self, fitted: Vector) -> Vector:
+        """Return the sigmas beside a fitted curve, shape (n,)."""
+        if self.measured is not None:
+            return self.measured
+        return np.asarray(self.relative_error * np.maximum(fitted, WEIGHT_FLOOR))
+
+    def solved(
+        self, rates: Vector, sigma: Vector | None = None, tolerance: float = REWEIGHTED
+    ) -> tuple[Vector, Vector, bool]:
+        """Return the best rates about a start, the sigmas that they stand on, and whether both came to rest.
+
+        Parameters
+        ----------
+        rates : ndarray, shape (k,)
+        sigma : ndarray, shape (n,), optional
+            To begin with.
+        tolerance : float
+            Relative, of rates and sigmas.
+        """
+        sigma = self.first_sigma() if sigma is None else sigma
+        for _ in range(REWEIGHTINGS):
+            problem = Projection(self.time, self.activity, sigma)
+            better = refined(problem, rates, self.sides)
+            weights = self.sigma_of(problem.fitted(better))
+            resting = _same(better, rates, tolerance) and _same(weights, sigma, tolerance)
+            rates, sigma = better, weights
+            if resting:
+                return rates, sigma, True
+        return rates, sigma, False
+
+
+def component_bounds(bounds: RateBounds, time: Vector, scale_s: float, components: int) -> tuple[Vector, Vector]:
     """Return the lowest and highest rates of each component, slowest first, per ``scale_s``.
 
     Parameters
     ----------
     bounds : RateBounds
-    first : float
-        First time in units of ``scale_s``.
+    time : ndarray, shape (n,)
+        Of the points, in units of ``scale_s``.
     scale_s : float
     components : int
 
@@ -93,16 +148,17 @@ def component_bounds(bounds: RateBounds, first: float, scale_s: float, component
     ndarray, shape (components,)
     """
     low = np.full(components, bounds.slowest_per_s * scale_s)
-    # A component that has fallen a thousandfold before the first point is not seen there.
-    visible = math.log(VANISHED) / max(first, 1e-12)
+    # What has vanished by the second point is seen by the first alone, which cannot tell a rate from an amplitude: it
+    # would put any area before itself.
+    visible = math.log(VANISHED) / float(time[1] - time[0])
     fastest = min(bounds.fastest_component_per_s * scale_s, max(bounds.fastest_per_s * scale_s, visible))
     high = np.full(components, fastest)
     high[0] = bounds.fastest_per_s * scale_s
     return low, high
 
 
-def _same(new: Vector, old: Vector) -> bool:
-    return bool(np.abs(new / old - 1.0).max() <= REWEIGHTED)
+def _same(new: Vector, old: Vector, tolerance: float) -> bool:
+    return bool(np.abs(new / old - 1.0).max() <= tolerance)
 
 
 @dataclass(frozen=True)

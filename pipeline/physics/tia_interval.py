@@ -221,7 +221,7 @@ def _multi_interval(
     sigma = fitted_sigma(curve, fitted, relative_error) / scale_bq
     value = float(rule.per_amplitude(fit.rate_per_s) @ fit.amplitude_bq) / (scale_bq * scale_s)
     spread = _spread(fit, rule) / (scale_bq * scale_s)
-    sides = component_bounds(bounds, float(curve.time_s[0]) / scale_s, scale_s, fit.rate_per_s.size)
+    sides = component_bounds(bounds, curve.time_s / scale_s, scale_s, fit.rate_per_s.size)
     start = np.clip(np.sort(fit.rate_per_s * scale_s), *sides)
 
     def deviance(target: float) -> float:

@@ -130,6 +130,7 @@ def _document(region: str, estimate: TiaEstimate, curve: TimeActivityCurve) -> d
         "interval_method": estimate.interval_method,
         "tia_nearly_gaussian": estimate.nearly_gaussian,
         "bias_relative": None if estimate.bias_relative is None else list(estimate.bias_relative),
+        "bias_correction_bq_s": estimate.bias_correction_bq_s,
         "assumed_fraction": estimate.assumed_fraction,
         "half_life_source": estimate.half_life_source,
         "model_weights": estimate.model_weights,

@@ -225,6 +225,7 @@ def _certainty(estimate: TiaEstimate) -> Document:
         {"assumed_fraction": estimate.assumed_fraction}
         | ({"tia_ci95_bq_s": list(interval), "interval_method": estimate.interval_method} if interval else {})
         | ({"bias_relative": list(bias)} if bias else {})
+        | ({"bias_correction_bq_s": estimate.bias_correction_bq_s} if estimate.bias_correction_bq_s else {})
         | ({"half_life_source": estimate.half_life_source} if estimate.half_life_source else {})
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,14 +107,24 @@ def test_the_slowest_component_is_not_faster_than_10_h(sigma: float | None) -> N
     assert half_lives_h(fit)[0] == pytest.approx(10.0, rel=1e-9)
 
 
-def test_a_component_that_has_vanished_before_the_first_point_is_not_sought() -> None:
-    # A thousandfold fall by the first point at 4 h: half-lives from 4 h / log2(1000) = 0.401 h on.
+def test_a_component_that_the_first_point_alone_sees_is_not_sought() -> None:
+    # A twentieth left from 4 h to the second point: half-lives from that time / log2(20) on.
     data = curve(LATE_H, (1e8, 60.0), (1e13, 0.2))
     fit = fit_multi(data, BOUNDS, 0.05, 2)
-    assert half_lives_h(fit)[1] == pytest.approx(4.0 / math.log2(1000.0), rel=1e-9)
-    # From a first point at 200 h that limit, 20 h, is slower than 10 h, which always is allowed.
-    late = curve((200.0, 210.0, 230.0, 250.0, 300.0), (1e8, 100.0), (1e16, 7.0))
+    assert half_lives_h(fit)[1] == pytest.approx((LATE_H[1] - LATE_H[0]) / math.log2(20.0), rel=1e-9)
+    # From points 50 h apart that limit, 12 h, is slower than 10 h, which always is allowed.
+    late = curve((200.0, 250.0, 270.0, 290.0, 340.0), (1e8, 100.0), (1e16, 7.0))
     assert half_lives_h(fit_multi(late, BOUNDS, 0.05, 2))[1] == pytest.approx(10.0, rel=1e-9)
+
+
+def test_a_high_first_point_adds_no_spike_before_itself() -> None:
+    # One exponential of 61.6 h whose first point, at 1 h, is 40 % high. A phase of 6 minutes through that point alone
+    # would be 1024 times as high at t = 0 and add 64 % to the area; one that the second point sees adds 1.1 %.
+    data = curve((1.0, 4.0, 8.0, 24.0, 48.0, 96.0, 120.0, 168.0), (1e8, 61.6))
+    data = replace(data, activity_bq=data.activity_bq * np.array([1.4, 1, 1, 1, 1, 1, 1, 1]))
+    fit = fit_multi(data, BOUNDS, 0.10, 2)
+    exact = 1e8 * 61.6 * HOUR / math.log(2.0)
+    assert float((fit.amplitude_bq / fit.rate_per_s).sum()) == pytest.approx(exact, rel=0.02)
 
 
 def test_no_component_is_faster_than_six_minutes() -> None:
