@@ -15,7 +15,7 @@ from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.body import body_mask
 from pipeline.physics.density import density_from_hu
 from pipeline.physics.recovery import equivalent_fwhm_mm, grid_fwhm_mm
-from pipeline.steps.gates import arm_flags, require_inside_fields, require_sides
+from pipeline.steps.gates import MUST_BE_SEEN, arm_flags, require_inside_fields, require_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,11 @@ def _image_fwhm_mm(recovery: RecoveryCurve | None, grid: Grid) -> float | None:
 def _without_empty(
     segmentation: Segmentation, fractions: NDArray[np.float32]
 ) -> tuple[Segmentation, NDArray[np.float32], tuple[Flag, ...]]:
-    """Leave out regions without a voxel on the SPECT, each with a flag; a kidney without one is refused."""
+    """Leave out regions without a voxel on the SPECT, each with a flag; a kidney without one is refused.
+
+    Whole outside the field is no less than in part: organs, lesions and marrow are ``BLOCK``, as in
+    :func:`pipeline.steps.gates.require_inside_fields`.
+    """
     sums = fractions.reshape(len(fractions), -1).sum(axis=1)
     kept = [i for i, total in enumerate(sums) if total > 0]
     empty = [region for region, total in zip(segmentation.regions, sums, strict=True) if total <= 0]
@@ -127,7 +131,10 @@ def _without_empty(
         )
     label = np.where(np.isin(segmentation.label, [region.label for region in empty]), 0, segmentation.label)
     regions = tuple(segmentation.regions[i] for i in kept)
-    flags = tuple(Flag("REGION_LEFT_OUT", "WARN", "no voxel on the SPECT", region.key) for region in empty)
+    flags = tuple(
+        Flag("REGION_LEFT_OUT", "BLOCK" if region.kind in MUST_BE_SEEN else "WARN", "no voxel on the SPECT", region.key)
+        for region in empty
+    )
     return replace(segmentation, label=label, regions=regions), fractions[kept], flags
 
 

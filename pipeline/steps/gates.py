@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # A dose of these decides about therapy: cut off, they are refused; other regions are flagged.
 INDISPENSABLE = frozenset({"kidney"})
 JUDGED_KINDS = frozenset({"organ", "lesion"})
+# Kinds that no scan may miss: organs and lesions as where a part of them is cut off, marrow because the rules refer
+# without its dose (row 7 of the decision table).
+MUST_BE_SEEN = JUDGED_KINDS | {"marrow"}
 # Of a region's volume; border voxels may touch the end of a field.
 OUTSIDE_FIELD = 0.02
 # Breathing alone shifts liver and kidneys by up to about 10 mm between a free-breathing SPECT and its CT; more than the

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 REMAINDER = "remainder"
 # A region whose curve cannot be fitted stops the run where a limit depends on it; others are left out and flagged.
 INDISPENSABLE = frozenset({"kidney"})
+# Without the marrow's dose the rules refer (row 7 of the decision table): left out, it is no less than a BLOCK. No row
+# tests the dose of another organ or lesion.
+NEEDED_KINDS = frozenset({"marrow"})
 # Their doses are read as they are. Vessels, marrow and remainder only enter others: a marrow dose that stands on such a
 # curve is blocked there (pipeline.steps.marrow).
 BLOCKED_KINDS = frozenset({"organ", "lesion", "small_voi"})
@@ -247,7 +250,8 @@ def _fit_regions(
         except RefusalError as refusal:
             if region.name in INDISPENSABLE:
                 raise
-            flags.append(Flag("REGION_LEFT_OUT", "WARN", f"{refusal.code}: {refusal.found}", region.key))
+            level: FlagLevel = "BLOCK" if region.kind in NEEDED_KINDS else "WARN"
+            flags.append(Flag("REGION_LEFT_OUT", level, f"{refusal.code}: {refusal.found}", region.key))
             continue
         fitted.append(RegionKinetics(region, measured[:, i], everything[:, i], float(coefficient[i]), estimate))
         flags += [Flag(code, _level_of(code, region), _text_of(code, estimate), region.key) for code in estimate.flags]

@@ -87,6 +87,16 @@ def test_correlated_sigmas_add_linearly_over_the_kidneys(store: RecordStore) -> 
     assert (cycle.marrow_gy, cycle.marrow_status) == (None, "MISSING")
 
 
+def test_a_signed_cycle_whose_marrow_was_left_out_refers(store: RecordStore) -> None:
+    # Row 7: what is missing is never taken as 0, whoever signed the rest.
+    regions = [one for one in result()["regions"] if one["name"] != "marrow"]
+    file_cycle(store, result(regions=regions))
+    record(store, "phantom-1", labs=[LABS], imaging=[IMAGING], at=AT)
+    physicist(store)
+    found = decide_next(store, "phantom-1", ON)
+    assert (found["outcome"], codes(found)) == ("REFER", ["MARROW_DOSIMETRY_MISSING"])
+
+
 def test_the_sigma_of_the_marrow_without_a_split_is_shared_by_the_cycles(ready: RecordStore) -> None:
     # 0.012 Gy in each of two cycles: 0.024 Gy, not 0.012 x sqrt(2) = 0.017 Gy. A split that is filed is used as it is.
     file_cycle(ready, result(cycle=2, start="2026-04-20T10:00:00+02:00"))

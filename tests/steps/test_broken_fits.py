@@ -30,7 +30,7 @@ class Site:
     head_rule, tail_rule, relative_error_without_sigma = "extrapolate", "fitted", 0.05
 
 
-KINDS = {"kidney": "organ", "lesion-1": "lesion", "aorta": "blood"}
+KINDS = {"kidney": "organ", "liver": "organ", "lesion-1": "lesion", "aorta": "blood", "marrow": "marrow"}
 
 
 def integrated(last: float, name: str = "lesion-1", first_two: tuple[float, float] = (7.2, 2.7)) -> Integration:
@@ -92,6 +92,12 @@ def test_a_value_not_above_zero_leaves_a_lesion_out(last: float) -> None:
     found = integrated(last)
     assert "lesion-1" not in {kinetics.region.key for kinetics in found.regions}
     assert levels(found)["REGION_LEFT_OUT"] == "WARN"
+
+
+def test_the_marrow_left_out_blocks_because_the_rules_need_its_dose() -> None:
+    # Row 7 of the decision table refers without it; no row asks for another organ, a vessel or a lesion.
+    found = {name: levels(integrated(-0.01, name), name)["REGION_LEFT_OUT"] for name in ("marrow", "liver", "aorta")}
+    assert found == {"marrow": "BLOCK", "liver": "WARN", "aorta": "WARN"}
 
 
 def test_and_stops_a_kidney() -> None:

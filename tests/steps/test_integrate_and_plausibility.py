@@ -234,15 +234,28 @@ def test_an_absent_liver_is_told() -> None:
     assert codes(regions) == [("NEIGHBOUR_ABSENT", "WARN")]
 
 
-def test_a_region_without_voxels_is_left_out_and_a_kidney_refused() -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "level"),
+    [
+        ("lesion-1", "lesion", "BLOCK"),
+        ("liver", "organ", "BLOCK"),
+        ("marrow", "marrow", "BLOCK"),
+        ("aorta", "blood", "WARN"),
+    ],
+)
+def test_a_region_without_voxels_is_left_out_as_gravely_as_one_cut_off(name: str, kind: str, level: str) -> None:
     delineation = sphere()
-    lesion = Region(2, "lesion-1", None, "lesion", "contours-file")
+    other = Region(2, name, None, kind, "contours-file")  # type: ignore[arg-type]
     kidney = delineation.segmentation.regions[0]
-    both = Segmentation(GRID, delineation.segmentation.label, (kidney, lesion), "test")
+    both = Segmentation(GRID, delineation.segmentation.label, (kidney, other), "test")
     fractions = np.stack([delineation.fraction[0], np.zeros(GRID.shape, dtype=np.float32)])
     kept, rows, flags = _without_empty(both, fractions)
     assert [r.key for r in kept.regions] == ["kidney_left"]
     assert rows.shape[0] == 1
-    assert [(f.code, f.region) for f in flags] == [("REGION_LEFT_OUT", "lesion-1")]
+    assert [(f.code, f.level, f.region) for f in flags] == [("REGION_LEFT_OUT", level, name)]
+
+
+def test_a_kidney_without_voxels_is_refused() -> None:
+    nothing = np.zeros((1, *GRID.shape), dtype=np.float32)
     with pytest.raises(RefusalError, match="REGION_EMPTY"):
-        _without_empty(both, fractions[::-1])
+        _without_empty(sphere().segmentation, nothing)
