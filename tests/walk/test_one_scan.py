@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,24 @@ def _sign(out: Path, *cycles: int) -> None:
             sign_cycle(store, "phantom-11", cycle=cycle, **who, at=datetime(2026, 6, 1, tzinfo=UTC))
 
 
+def _require_true_but_for_the_mean(patient: Path, result: dict[str, Any]) -> None:
+    """TIA and dose of a phantom that keeps its half-lives: the truth times what the mean over their spread adds.
+
+    With ln T spread by s about the truth and a = t ln2/T, A(t) T e^a/ln2 has the mean 1 + ((1 - a)^2 + a) s^2/2 times
+    its middle: 0.7 to 1.0 % here. Beside it the phantom's activity within 0.5 %, contours and dose within 1 %.
+    """
+    rows = against_truth(patient, result)
+    regions = {" ".join(filter(None, (one["laterality"], one["name"]))): one for one in result["regions"]}
+    for name in ("left kidney", "right kidney", "liver", "spleen", "lesion-1", "lesion-2"):
+        region, row = regions[name], rows[name]
+        half_life_s, time_s = region["effective_half_life_s"], region["activity"][0]["delay_s"]
+        spread, a = region["curve"]["effective_half_life_sigma_s"] / half_life_s, time_s * math.log(2.0) / half_life_s
+        more = 1.0 + ((1.0 - a) ** 2 + a) * spread**2 / 2.0
+        assert 1.003 < more < 1.012
+        assert row["tia_gbq_h"] == pytest.approx(more * row["true_tia_gbq_h"], rel=0.005), name
+        assert row["dose_gy"] == pytest.approx(more * row["true_dose_gy"], rel=0.01), name
+
+
 def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
     patient, out = tmp_path / "patient", tmp_path / "out"
     write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=2)
@@ -67,15 +86,12 @@ def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
         store.add_labs("phantom-11", panels, at=datetime(2026, 4, 16, tzinfo=UTC))
     result = _later_cycle(patient, out, NO_HYDRONEPHROSIS)
-    rows = against_truth(patient, result)
-    for region in ("left kidney", "right kidney", "liver", "spleen", "lesion-1", "lesion-2"):
-        # The phantom keeps its half-lives; the mean over their spread lies 0.5 % high, contours and dose within 1 %.
-        assert rows[region]["tia_gbq_h"] == pytest.approx(rows[region]["true_tia_gbq_h"], rel=0.012), region
-        assert rows[region]["dose_gy"] == pytest.approx(rows[region]["true_dose_gy"], rel=0.02), region
+    _require_true_but_for_the_mean(patient, result)
     kidney = next(r for r in result["regions"] if r["name"] == "kidney")
     assert kidney["curve"]["model"] == "single-patient"
     assert kidney["curve"]["half_life_source"] == "cycle 1 (version 1, signed by a physicist) of this patient"
-    assert kidney["uncertainty"]["fit"] > 0.06
+    # 0.67 of what 0.14 between two cycles and the fit of three scans (0.036) leave of the half-life, beside 5 %: 11 %.
+    assert kidney["uncertainty"]["fit"] == pytest.approx(0.111, abs=0.004)
     codes = {flag["code"] for flag in result["flags"]}
     assert "SINGLE_POINT_PRIOR" in codes
     assert "SCAN_MISSING" not in codes
@@ -91,11 +107,7 @@ def test_cycle_3_with_one_scan_after_two_full_ones(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{out / 'records.db'}") as store:
         store.add_labs("phantom-11", panels, at=datetime(2026, 6, 3, tzinfo=UTC))
     result = _later_cycle(patient, out, NO_HYDRONEPHROSIS, cycle=3)
-    rows = against_truth(patient, result)
-    for region in ("left kidney", "right kidney", "liver", "spleen", "lesion-1", "lesion-2"):
-        # As above; the spread between cycles is open here, so that the mean over it lies up to 1 % high.
-        assert rows[region]["tia_gbq_h"] == pytest.approx(rows[region]["true_tia_gbq_h"], rel=0.02), region
-        assert rows[region]["dose_gy"] == pytest.approx(rows[region]["true_dose_gy"], rel=0.025), region
+    _require_true_but_for_the_mean(patient, result)
     curve = next(r for r in result["regions"] if r["name"] == "kidney")["curve"]
     assert curve["model"] == "hierarchical"
     signed = "(version 1, signed by a physicist)"
