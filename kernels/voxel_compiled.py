@@ -1,7 +1,7 @@
 """Mono-exponential fits of :mod:`kernels.voxel_fit` as machine code, for very many curves; needs the extra `compiled`.
 
 Same equations, same steps, same results but for rounding; in double precision whatever comes in. Numba is imported at
-the first use, which takes about as long as NumPy takes for two million fits (docs/performance.md).
+the first use, which takes as long as NumPy takes for some two million fits (docs/performance.md).
 """
 
 from __future__ import annotations
