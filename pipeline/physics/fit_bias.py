@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # In sigmas of the TIA. A larger correction is mostly noise: from here on it no longer lowers the root mean square error
 # (docs/validation.md, coverage).
 LARGEST_SIGMAS = 0.5
-# Of refits: their second difference is some per mille of the area.
-REFIT_TOLERANCE = 1e-5
+# Relative, of refits: it moves the correction by a millionth of the area, which itself is some thousandths of it.
+REFIT_TOLERANCE = 1e-4
 
 
 def curvature_bias(
@@ -95,7 +95,7 @@ def _moved(scaled: Scaled, point: int, step: Vector) -> Scaled:
 
 
 def _area(scaled: Scaled, rule: AreaRule, start: Vector, sigma: Vector) -> float:
-    rates, weights, _ = scaled.solved(start, sigma, REFIT_TOLERANCE)
+    rates, weights, _ = scaled.solved(start, sigma, REFIT_TOLERANCE, REFIT_TOLERANCE)
     steps = Projection(scaled.time, scaled.activity, weights).steps(rates)
     amplitude = np.diff(steps, prepend=0.0)
     return float(rule.per_amplitude(rates / scaled.scale_s) @ amplitude) / scaled.scale_s

@@ -107,7 +107,11 @@ class Scaled:
         return np.asarray(self.relative_error * np.maximum(fitted, WEIGHT_FLOOR))
 
     def solved(
-        self, rates: Vector, sigma: Vector | None = None, tolerance: float = REWEIGHTED
+        self,
+        rates: Vector,
+        sigma: Vector | None = None,
+        tolerance: float = REWEIGHTED,
+        of_rates: float = ROOT_TOLERANCE,
     ) -> tuple[Vector, Vector, bool]:
         """Return the best rates about a start, the sigmas that they stand on, and whether both came to rest.
 
@@ -117,12 +121,14 @@ class Scaled:
         sigma : ndarray, shape (n,), optional
             To begin with.
         tolerance : float
-            Relative, of rates and sigmas.
+            Relative, of rates and sigmas, from one set of weights to the next.
+        of_rates : float
+            Relative, of the rates at given weights.
         """
         sigma = self.first_sigma() if sigma is None else sigma
         for _ in range(REWEIGHTINGS):
             problem = Projection(self.time, self.activity, sigma)
-            better = refined(problem, rates, self.sides)
+            better = refined(problem, rates, self.sides, of_rates)
             weights = self.sigma_of(problem.fitted(better))
             resting = _same(better, rates, tolerance) and _same(weights, sigma, tolerance)
             rates, sigma = better, weights
