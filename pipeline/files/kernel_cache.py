@@ -1,7 +1,8 @@
 """Voxel S values kept on disk: computed once for a point kernel and a voxel size, found again by the hash of both.
 
-The folder may be deleted at any time. A file that cannot be read is computed again and replaced; several processes may
-write the same file at once, because each renames a whole one into place.
+The folder may be deleted at any time, and is kept small whenever something is written. A file that cannot be read is
+computed again and replaced; several processes may write the same file at once, because each renames a whole one into
+place.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from pipeline.domain.dose import DoseKernel
 from pipeline.domain.provenance import content_hash
+from pipeline.files.cache_pruning import mark_used, prune
 from pipeline.files.store import write_atomically
 from pipeline.physics.dose_kernel import kept_extent, voxel_s_values
 
@@ -105,6 +107,8 @@ class KernelCache:
         if whole is None:
             whole = voxel_s_values(point_kernel, spacing_mm, kept)
             self._keep(path, whole)
+        else:
+            mark_used(path)
         self._used[key] = {"voxel_mm": [float(side) for side in spacing_mm], "sha256": key}
         return _cut(whole, extent)
 
@@ -125,6 +129,8 @@ class KernelCache:
             write_atomically(path, buffer.getvalue())
         except OSError as error:
             LOG.warning("kernel not kept in %s (%s); the next run computes it again", path.parent, error.strerror)
+        else:
+            prune(path.parent)
 
 
 def _stored(path: Path, point_kernel: PointKernel, spacing_mm: Triple, extent: Steps) -> DoseKernel | None:
