@@ -1,7 +1,7 @@
 """Keep the folder of kernels small: what was not used for long goes, then the oldest beyond a size.
 
-Only regular files with the cache's own names are looked at, and none is removed that was used a short while ago: another
-process may be reading it. (Where a file that is open cannot be removed, as on Windows, it stays.)
+Only regular files with the cache's own names are looked at, and none is removed that was used a short while ago:
+another process may be reading it. (Where a file that is open cannot be removed, as on Windows, it stays.)
 """
 
 from __future__ import annotations
