@@ -1,6 +1,7 @@
-"""How often the 95 % interval of each kinetic method holds the truth, and its bias, over simulated noisy curves.
+r"""How often the 95 % interval of each kinetic method holds the truth, and its bias, over simulated noisy curves.
 
-    python benchmarks/bench_coverage.py --curves 2000 [--methods mono single hierarchical earlier bi average tri]
+    python benchmarks/bench_coverage.py --curves 2000 \
+        [--methods mono single hierarchical earlier variation bi average tri]
 
 Half-lives are drawn from the population that the method itself states (the package's log-normal table, cut off at
 physical decay; one half-normal spread between cycles for all methods). Noise is normal, a constant part of the true
@@ -146,11 +147,13 @@ def cycles(*, population: bool, which: int) -> Case:
     return case
 
 
-def after_two_full(*, together: bool) -> Case:
+def after_two_full(
+    *, together: bool, population: tuple[float, float] = KIDNEY, scale: float = BETWEEN_CYCLES_LOG_SIGMA
+) -> Case:
     """Two cycles of three scans, then one with 24 h alone: by both, or by the second one's half-life."""
 
     def case(rng: Random, noise: float) -> Answer:
-        patient, spread = half_life_h(rng, KIDNEY), abs(rng.standard_normal()) * BETWEEN_CYCLES_LOG_SIGMA
+        patient, spread = half_life_h(rng, population), abs(rng.standard_normal()) * scale
         parts = [[(1e8, half_life_h(rng, (patient, spread)))] for _ in range(3)]
         first, second = (noisy(rng, THREE, one, noise) for one in parts[:2])
         now = noisy(rng, (24.0,), parts[2], noise)
@@ -161,6 +164,20 @@ def after_two_full(*, together: bool) -> Case:
         return fit_single_scan(now, LU, prior, relative_error=noise), exact(parts[2])
 
     return case
+
+
+def varying_otherwise() -> list[Row]:
+    """Patients who vary less or more between cycles than the methods state."""
+    return [
+        Row(
+            "hierarchical, two full cycles" if together else "single-patient, one full cycle",
+            f"{name}, true scale {100 * scale:.0f} %",
+            after_two_full(together=together, population=population, scale=scale),
+        )
+        for name, population in (("kidney", KIDNEY), ("lesion", LESION))
+        for scale in (0.05, 0.10, 0.15, 0.20)
+        for together in (False, True)
+    ]
 
 
 def rows() -> dict[str, list[Row]]:
@@ -195,6 +212,7 @@ def rows() -> dict[str, list[Row]]:
             ),
             Row("single-patient, the same curves", "kidney, spread half-normal", after_two_full(together=False)),
         ],
+        "variation": varying_otherwise(),
         "bi": [
             Row("bi, 8 points", "67 h (0.31) to 110 h, and 4-14 h", several(EIGHT, "bi", lambda _: 2)),
             Row("bi, 8 points, uptake", "67 h (0.31) to 110 h, uptake 2-8 h", uptake),
