@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.steps.single_scan_cycle import history_of
+from pipeline.steps.single_scan_history import history_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

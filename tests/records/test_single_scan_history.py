@@ -17,7 +17,8 @@ from pipeline.physics.earlier_cycles import EarlierCurves, NotReused
 from pipeline.physics.single_scan import HalfLifePrior
 from pipeline.records import RecordStore
 from pipeline.steps.delineate import Delineation
-from pipeline.steps.single_scan_cycle import half_lives_of, history_of
+from pipeline.steps.single_scan_cycle import half_lives_of
+from pipeline.steps.single_scan_history import history_of
 
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 TWO: list[dict[str, Any]] = [{"delay_s": 86400.0}, {"delay_s": 345600.0}]
