@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.errors import RefusalError
+from pipeline.physics.uncertainty_simulation import ReusedHalfLife
 from pipeline.records.store import RecordStore
+from pipeline.settings import site_from_document
 from pipeline.steps.uncertainty import simulate_uncertainty
+from pipeline.steps.uncertainty_parts import region_parts
 
 ON = date(2026, 12, 1)
 
@@ -145,6 +148,20 @@ def test_a_cycle_of_one_scan_draws_the_half_life_it_reused(store: RecordStore, m
     assert kidney["parts"]["fit"]["simulated"] == pytest.approx(expected, rel=0.05 + 4.0 * expected**2)
     # the filed budget still holds the 3 % of three scans: that must not pass as agreement
     assert kidney["verdict"] == "analytic is narrower"
+
+
+@pytest.mark.parametrize(("fit_shared", "share"), [(0.06, 0.5), (None, 0.0)])
+def test_the_simulation_shares_what_the_filed_budget_shares(fit_shared: float | None, share: float) -> None:
+    """fit 0.10 of which 0.72 of the variance is the half-life's, 0.06 shared: (0.06/0.10)^2/0.72 = 0.5."""
+    document = cycle_document(1, 4.0)
+    document["time_points"] = document["time_points"][:1]
+    left = next(one for one in document["regions"] if one["laterality"] == "left")
+    left["activity"] = left["activity"][:1]
+    left["curve"] |= {"model": "hierarchical", "fit_points": 1, "assumed_fraction": 0.72}
+    left["uncertainty"] |= {"fit": 0.10} | ({} if fit_shared is None else {"fit_shared": fit_shared})
+    fit = region_parts(document, left, site_from_document(SETTINGS), 1).fit
+    assert isinstance(fit, ReusedHalfLife)
+    assert fit.shared_fraction == pytest.approx(share, rel=1e-9)
 
 
 def test_the_command_prints_both_ways_and_json(store: RecordStore, url: str) -> None:
