@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from walking import against_truth, walk_cycle
+from walking import against_truth
 
 from flows.walk import walk
 from pipeline.errors import RefusalError
@@ -16,7 +17,6 @@ from pipeline.records.store import open_store
 from pipeline.steps.request import request_document
 from pipeline.steps.run_step import run_step
 from pipeline.steps.sign import sign_cycle
-from sample_dicom.write import write_phantom
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +69,15 @@ def _require_true_but_for_the_mean(patient: Path, result: dict[str, Any]) -> Non
         assert row["dose_gy"] == pytest.approx(more * row["true_dose_gy"], rel=0.01), name
 
 
-def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
-    patient, out = tmp_path / "patient", tmp_path / "out"
-    write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=2)
-    walk_cycle(patient, out, cycle=1)
+@pytest.fixture
+def out(later_cycles: Path, tmp_path: Path) -> Path:
+    """Return an output folder whose record holds the first cycle, as a draft."""
+    shutil.copy(later_cycles / "out" / "records.db", tmp_path)
+    return tmp_path
+
+
+def test_cycle_2_with_one_scan(later_cycles: Path, out: Path) -> None:
+    patient = later_cycles
     with pytest.raises(RefusalError) as refusal:
         _later_cycle(patient, out, "")
     assert refusal.value.code == "SINGLE_SCAN_INSUFFICIENT"
@@ -97,10 +102,8 @@ def test_cycle_2_with_one_scan(tmp_path: Path) -> None:
     assert "SCAN_MISSING" not in codes
 
 
-def test_cycle_3_with_one_scan_after_two_full_ones(tmp_path: Path) -> None:
-    patient, out = tmp_path / "patient", tmp_path / "out"
-    write_phantom(patient, kind="patient", seed=11, perfect=True, cycles=3)
-    walk_cycle(patient, out, cycle=1)
+def test_cycle_3_with_one_scan_after_two_full_ones(later_cycles: Path, out: Path) -> None:
+    patient = later_cycles
     _later_cycle(patient, out, "", cycle=2, scans="")
     _sign(out, 1, 2)
     panels = [{"date": day, "creatinine": 75.0} for day in ("2026-02-25", "2026-04-15", "2026-06-02")]
