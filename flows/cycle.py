@@ -15,6 +15,7 @@ from prefect.cache_policies import CacheKeyFnPolicy  # noqa: E402
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings  # noqa: E402
 
 from flows.orphans import end_orphaned_servers  # noqa: E402
+from flows.refusal_log import refusals_told_once  # noqa: E402
 from flows.walk import walk  # noqa: E402
 from pipeline.domain.provenance import content_hash  # noqa: E402
 from pipeline.errors import PrrtError  # noqa: E402
@@ -99,6 +100,7 @@ def run_cycle(request: Document, *, records: str, out: Path, announce: Callable[
     """Run the flow; results are kept under ``<out>/.work``, so that the same call resumes after an interruption."""
     end_orphaned_servers(os.environ["PREFECT_HOME"])
     work = work_folder(str(out))
-    with exclusive(work), temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: str(work / "results")}):
+    results = {PREFECT_RESULTS_LOCAL_STORAGE_PATH: str(work / "results")}
+    with exclusive(work), temporary_settings(results), refusals_told_once():
         filed: Document = cycle_flow(request, records, str(out.resolve()), announce)
         return filed

@@ -187,6 +187,9 @@ def test_refusal_as_the_command_gives_it(example: Path, tmp_path: Path) -> None:
     assert done.code == 2
     assert set(done.document["error"]) == {"code", "found", "needed", "do", "where"}
     assert done.document["error"]["code"] == "CT_MISSING"
+    # told once, by us, and not as an accident
+    assert done.err.count("CT_MISSING") == 1
+    assert "Traceback" not in done.err
     assert before == _content(database)
     assert not (tmp_path / "result.json").exists()
 
