@@ -35,6 +35,8 @@ COMPONENTS = {"bi": 2, "tri": 3}
 POINTS_PER_COMPONENT = 2
 # A model with less weight moves neither value nor interval. Project choice.
 LEAST_WEIGHT = 0.005
+# Of the way from a fitted area to the lower end of its interval, for its bias. Project choice.
+LARGEST_SHARE = 0.5
 # A millionth is left by then: a later time is a wrong unit.
 LONGEST_IN_HALF_LIVES = 20.0
 
@@ -260,15 +262,11 @@ def _of_several(
     # Where rates or amplitudes are hardly told apart, the delta method states several times what the TIA scatters by.
     sigma = estimate.tia_sigma_bq_s if estimate.nearly_gaussian else (high - low) / (2.0 * Z_95)
     bias = curvature_bias(curve, fit, rule, request.bounds, request.relative_error)
-    taken = correction(bias, sigma, found.chi_squared, found.degrees)
-    value = estimate.tia_bq_s - taken
-    return replace(
-        estimate,
-        tia_bq_s=value,
-        tia_sigma_bq_s=sigma,
-        tia_ci95_bq_s=(min(low, value), high),
-        bias_correction_bq_s=taken,
+    # A TIA known to a factor may have a sigma above itself: at most half way to the interval's lower end.
+    taken = min(
+        correction(bias, sigma, found.chi_squared, found.degrees), LARGEST_SHARE * max(estimate.tia_bq_s - low, 0.0)
     )
+    return replace(estimate, tia_bq_s=estimate.tia_bq_s - taken, tia_sigma_bq_s=sigma, bias_correction_bq_s=taken)
 
 
 def _trapezoid(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:

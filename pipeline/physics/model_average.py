@@ -65,7 +65,9 @@ def averaged(estimates: Mapping[str, TiaEstimate], scores: Mapping[str, float]) 
     sigmas = np.array([estimate.tia_sigma_bq_s for estimate in estimates.values()])
     tia = float(share @ values)
     sigma = math.sqrt(float(share @ (sigmas**2 + (values - tia) ** 2)))
-    interval = _interval(share, list(estimates.values()))
+    low, high = _interval(share, list(estimates.values()))
+    # The mean of models that contradict each other may lie outside the middle 95 % of them.
+    interval = (min(low, tia), max(high, tia))
     return replace(
         best,
         model="average",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
+from pipeline.domain.kinetics import ModelName, TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.physics.curve_areas import area_rule
 from pipeline.physics.exponential_fit import rate_bounds
@@ -115,6 +115,20 @@ def test_two_phases_through_one_state_the_sigma_of_their_interval() -> None:
 def interval(estimate: TiaEstimate) -> tuple[float, float]:
     assert estimate.tia_ci95_bq_s is not None
     return estimate.tia_ci95_bq_s
+
+
+@pytest.mark.parametrize("model", ["bi", "tri", "auto", "average"])
+@pytest.mark.parametrize("seed", range(6))
+def test_points_without_a_curve_in_them_give_a_tia_inside_its_interval(model: ModelName, seed: int) -> None:
+    # Log-normal values over four decades, errors of 20 %: sigmas above the TIA, models that contradict each other.
+    rng = np.random.default_rng(seed)
+    time = np.sort(rng.uniform(0.0, 300.0, 9)) * HOUR
+    scattered = TimeActivityCurve(time, 1e8 * rng.lognormal(0.0, 3.0, time.size), None)
+    estimate = fit_curve(scattered, LU, model=model, relative_error=0.20)
+    low, high = interval(estimate)
+    assert 0.0 <= low <= estimate.tia_bq_s <= high < math.inf
+    assert estimate.tia_bq_s > 0.0
+    assert estimate.bias_correction_bq_s <= estimate.tia_bq_s - low + 1e-9 * estimate.tia_bq_s
 
 
 @pytest.mark.parametrize(
