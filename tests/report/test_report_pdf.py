@@ -105,6 +105,11 @@ def test_pages_are_numbered_and_carry_the_hash(report: Path) -> None:
     assert len(re.findall(r"resultsha256[0-9a-f]{64}", text)) == count
 
 
+def test_no_stream_is_written_as_text(report: Path) -> None:
+    # it made the file a quarter larger
+    assert b"ASCII85Decode" not in report.read_bytes()
+
+
 @needs_poppler
 def test_nothing_runs_over_the_margins(report: Path) -> None:
     assert _within_margins(report) == []
