@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/prrt demo demo-out
 
 test: $(VENV)/.installed
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff format --check .
