@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.units import BQ_PER_GBQ, BQ_PER_MBQ, PERCENT, SECONDS_PER_HOUR
+from pipeline.units import BQ_PER_GBQ, PERCENT, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,14 +155,14 @@ def show_decision(decision: Document) -> None:
     for reason in decision["reasons"]:
         console.print(
             f"  [{OUTCOME_STYLE[reason['level']]}]{reason['level']:>5}[/] {reason['code']} "
-            f"(row {reason['row']}): {escape(reason['text'])} [dim]{escape(reason['source'])}[/]"
+            f"(row {reason['row']}): {escape(reason['text'])} [dim]({escape(reason['source'])})[/]"
         )
     for name in ("advisories", "options"):
         if decision[name]:
             console.print(f"  [dim]{name}:[/] {escape(', '.join(decision[name]))}")
     cumulative, projected = decision["cumulative"], decision["projected"]
     console.print(
-        f"  kidney {with_sigma(cumulative['kidney_gy'], cumulative['kidney_sigma_gy'])} Gy so far, "
+        f"  kidney {with_sigma(cumulative['kidney_gy'], cumulative['kidney_sigma_gy'])} Gy signed so far, "
         f"{number(projected.get('kidney_gy'))} Gy after the next cycle; marrow "
         f"{with_sigma(cumulative['marrow_gy'], cumulative['marrow_sigma_gy'], 3)} Gy ({cumulative['marrow_method']})"
     )
@@ -202,41 +202,6 @@ def show_study_count(document: Document) -> None:
     if document["ignored"]:
         counts.append(f"{document['ignored']} loose files left aside")
     screen().print(f"[dim]{', '.join(counts) or 'no study'}[/]")
-
-
-def show_series(document: Document) -> None:
-    """Print what `inspect` found."""
-    from rich.table import Table
-
-    table = Table(title="Series", title_justify="left")
-    for column in (
-        "kind",
-        "accepted",
-        "reason",
-        "dialect",
-        "shape",
-        "spacing mm",
-        "unit",
-        "acquired",
-        "nuclide",
-        "MBq",
-    ):
-        table.add_column(column)
-    for series in document["series"]:
-        injected = series["injected_activity_bq"]
-        table.add_row(
-            series["kind"],
-            "yes" if series["accepted"] else "no",
-            series["reason"] or "",
-            series["dialect"] or "",
-            "x".join(map(str, series["shape"] or [])),
-            " ".join(f"{v:.2f}" for v in series["spacing_mm"] or []),
-            series["unit"] or "",
-            (series["acquisition_start"] or "")[:16],
-            series["radionuclide"] or "",
-            number(None if injected is None else injected / BQ_PER_MBQ, 4),
-        )
-    screen().print(table)
 
 
 def show_rows(title: str, rows: list[Document], columns: dict[str, str]) -> None:
@@ -282,9 +247,9 @@ def show_found_against_true(rows: list[Document]) -> None:
     console = screen()
     console.print(table)
     console.print(
-        "[dim]MBq at the first scan; TIA; mean dose with its stated sigma. Marrow is by blood and the\n"
-        "published S value of marrow in bone, the phantom's is a uniform solid; the aorta's early phase\n"
-        "is not seen (docs/validation.md).[/]"
+        "[dim]MBq at the first scan; TIA; mean dose with its stated sigma. Marrow is by blood and the published S "
+        "value of marrow in bone, the phantom's is a uniform solid; the aorta's early phase is not seen "
+        "(docs/validation.md).[/]"
     )
 
 

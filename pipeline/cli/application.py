@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(
@@ -14,7 +16,8 @@ app = typer.Typer(
 
     **First steps**
 
-    `prrt phantom demo` makes a patient as DICOM, with site profile, cycle forms and truth.
+    `prrt demo` walks a phantom patient from DICOM to a decision. Step by step: `prrt phantom demo` makes a patient as
+    DICOM, with site profile, cycle forms and truth.
 
     `prrt process demo/cycle-1 --site demo/site.toml --cycle-form demo/cycle-1/cycle.toml --blood demo/cycle-1/blood.csv
     --records sqlite:///demo/records.db --out demo/out-1` quantifies, fits, computes the dose and files it.
@@ -27,3 +30,21 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="The clinical rules on their own.")
 app.add_typer(rules_app, name="rules")
+
+
+def _show_version(asked: bool) -> None:
+    if not asked:
+        return
+    from pipeline.files.code_version import code_version
+
+    typer.echo(f"prrt-dosimetry {code_version()}")
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself; its help stands above."""

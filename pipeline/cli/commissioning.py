@@ -14,7 +14,9 @@ from pipeline.cli.options import EXIT_DEFECT, BackendName, Json, emit
 @app.command()
 def validate(
     out: Annotated[Path, typer.Option(help="Folder for validation.json and validation.pdf.")],
-    backend: Annotated[BackendName, typer.Option(help="`gpu` fails without one.")] = BackendName.AUTO,
+    backend: Annotated[
+        BackendName, typer.Option(help="`gpu` fails without one; `auto` falls back and says so.")
+    ] = BackendName.AUTO,
     as_json: Json = False,
 ) -> None:
     """Run the product's own validation and write the document that a physicist files.

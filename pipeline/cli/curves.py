@@ -25,8 +25,8 @@ def fit(
     prior: Annotated[
         str | None,
         typer.Option(
-            help="For curves of one point: `population`, `haenscheid`, `madsen`, or a CSV "
-            "`region,half_life_h,half_life_sigma_h`. Without it one point is refused."
+            help="For curves of one point: `population`, `haenscheid`, `madsen`, or a CSV with `region`, "
+            "`half_life_h`, `half_life_sigma_h`. Without it one point is refused."
         ),
     ] = None,
     as_json: Json = False,

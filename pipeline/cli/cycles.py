@@ -20,7 +20,7 @@ def inspect(
 
     Example: `prrt inspect demo/cycle-1`
     """
-    from pipeline.console import show_series
+    from pipeline.console_studies import show_series
     from pipeline.steps.inspect_series import inspect_paths
 
     emit(inspect_paths(paths), as_json, show_series)
@@ -50,7 +50,7 @@ def process(
     """
     from pipeline.console import progress, show_decision, show_result
     from pipeline.steps.attention import needs_a_person
-    from pipeline.steps.request import request_document
+    from pipeline.steps.request import request_document, require_forms
 
     request = request_document(
         studies=studies,
@@ -62,6 +62,7 @@ def process(
         backend=backend.value,
         out=out,
     )
+    require_forms(request)
     with progress("process", quiet=as_json) as announce:
         from flows.cycle import run_cycle
 
@@ -71,7 +72,11 @@ def process(
         show_result(result)
         show_decision(result["decision"])
         typer.echo(f"page     {out / 'index.html'}\nreport   {out / 'report.pdf'}\nresult   {out / 'result.json'}")
-        typer.echo("filed" if filed["created"] else "already filed before: nothing changed")
+        typer.echo(
+            "filed as a draft: sign it with `prrt sign`"
+            if filed["created"]
+            else "already filed before: nothing changed"
+        )
 
     result = filed["result"]
     emit(result, as_json, show)

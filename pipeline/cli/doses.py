@@ -19,7 +19,9 @@ def dose(
     nuclide: Annotated[str, typer.Option(help="As Lu-177.")],
     out: Annotated[Path, typer.Option(help="Dose map to write, Gy (.nii.gz).")],
     engine: Annotated[Engine, typer.Option(help="Dose engine.")] = Engine.CONVOLUTION,
-    backend: Annotated[BackendName, typer.Option(help="`gpu` fails without one.")] = BackendName.AUTO,
+    backend: Annotated[
+        BackendName, typer.Option(help="`gpu` fails without one; `auto` falls back and says so.")
+    ] = BackendName.AUTO,
     seed: Annotated[int, typer.Option(help="For engines that sample.")] = 1,
     precision: Annotated[
         float | None, typer.Option(help="Relative sigma of region means, for engines that sample.")
@@ -33,7 +35,7 @@ def dose(
 
     Example: `prrt dose --tia tia.nii.gz --density density.nii.gz --nuclide Lu-177 --out dose.nii.gz`
     """
-    from pipeline.console import show_flags, show_rows
+    from pipeline.console import screen, show_flags, show_rows
     from pipeline.steps.dose_maps import DoseMapRequest, dose_from_files
 
     request = DoseMapRequest(
@@ -41,8 +43,10 @@ def dose(
     )
 
     def show_table(d: Document) -> None:
+        screen().print(f"wrote {out} ({d['engine']} on {d['backend']})")
         rows = [{"label": k, "gy": v, "sigma": d["sigma_gy"][k]} for k, v in d["mean_dose_gy"].items()]
-        show_rows(f"{d['engine']} on {d['backend']}", rows, {"label": "label", "gy": "Gy", "sigma": "sigma Gy"})
+        if rows:
+            show_rows("Mean dose", rows, {"label": "label", "gy": "Gy", "sigma": "sigma Gy"})
         columns = {"region": "region", "engine_gy": "Gy", "mean_dose_gy": "second check Gy", "difference": "difference"}
         show_rows("Second check", d["second_check"], columns | {"tolerance": "tolerance", "passed": "passed"})
         show_flags(d["flags"])

@@ -115,10 +115,3 @@ def parse_date(text: str, where: str) -> date:
         raise RefusalError(
             "DATE_INVALID", found=text, needed="a date as YYYY-MM-DD", do="write the date in ISO form", where=where
         ) from error
-
-
-def show_plain(document: Document) -> None:
-    """Print the document as it is."""
-    from pipeline.console import screen
-
-    screen().print_json(data=document)

@@ -9,14 +9,19 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.application import app
-from pipeline.cli.options import EXIT_LOOK, Json, Laterality, Patient, Records, Role, emit, parse_date, show_plain
+from pipeline.cli.options import EXIT_LOOK, Json, Laterality, Patient, Records, Role, emit, parse_date
 
 
 @app.command()
 def record(
     patient: Patient,
     records: Records,
-    labs: Annotated[Path | None, typer.Option(help="CSV `date,wbc,granulocytes,platelets[,...]`.")] = None,
+    labs: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV `date,wbc,granulocytes,platelets` in 10^9/L, also `haemoglobin` g/L, `creatinine` umol/L."
+        ),
+    ] = None,
     imaging: Annotated[Path | None, typer.Option(help="CSV `date,modality,recist`.")] = None,
     event: Annotated[Path | None, typer.Option(help="TOML: flags, orders, burden points.")] = None,
     as_json: Json = False,
@@ -25,12 +30,13 @@ def record(
 
     Example: `prrt record phantom-1 --records sqlite:///demo/records.db --labs demo/labs.csv`
     """
+    from pipeline.console_record import show_recorded
     from pipeline.records.store import open_store
     from pipeline.steps.record_events import record_files
 
     with open_store(records) as store:
         added = record_files(store, patient, labs=labs, imaging=imaging, event=event, at=datetime.now(UTC))
-    emit(added, as_json, show_plain)
+    emit(added, as_json, show_recorded)
 
 
 @app.command()
@@ -50,6 +56,7 @@ def sign(
 
     Example: `prrt sign phantom-1 --cycle 1 --role physicist --by "A. Physicist" --records sqlite:///demo/records.db`
     """
+    from pipeline.console_record import show_signature
     from pipeline.records.store import open_store
     from pipeline.steps.sign import sign_cycle
 
@@ -57,7 +64,7 @@ def sign(
         signed = sign_cycle(
             store, patient, cycle=cycle, role=role.value, by=by, reason=reason, at=datetime.now(UTC), version=version
         )
-    emit(signed, as_json, show_plain)
+    emit(signed, as_json, show_signature)
 
 
 @app.command()
@@ -90,16 +97,19 @@ def show(
     as_of: Annotated[str | None, typer.Option(help="Only what was recorded by this date, YYYY-MM-DD.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a patient's record.
+    """Show a patient's record: cycles with their signatures, laboratory values, imaging, events.
 
-    Example: `prrt show phantom-1 --records sqlite:///demo/records.db --json`
+    With --json all of it, the results too.
+
+    Example: `prrt show phantom-1 --records sqlite:///demo/records.db`
     """
+    from pipeline.console_record import show_record
     from pipeline.records.store import open_store
     from pipeline.steps.show import show_patient
 
     with open_store(records) as store:
         document = show_patient(store, patient, as_of=parse_date(as_of, "--as-of") if as_of else None)
-    emit(document, as_json, show_plain)
+    emit(document, as_json, show_record)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.application import app
-from pipeline.cli.options import Dialect, Json, Kind, emit, show_plain
+from pipeline.cli.options import Dialect, Json, Kind, emit
 
 
 @app.command()
@@ -26,21 +26,25 @@ def phantom(
     Example: `prrt phantom demo --seed 7`
     """
     from pipeline.console import errors
+    from pipeline.console_studies import show_phantom
     from sample_dicom.write import write_phantom
 
     say = None if as_json else errors().print
     made = write_phantom(
         out, kind=kind.value, dialect=dialect.value, seed=seed, perfect=perfect, fault=fault, progress=say
     )
-    emit(made, as_json, show_plain)
+    emit(made, as_json, lambda truth: show_phantom(truth, out))
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("demo-out"),
-    seed: Annotated[int, typer.Option(help="Seed of the phantom.")] = 1,
+    seed: Annotated[int, typer.Option(help="Same seed, same patient.")] = 1,
 ) -> None:
-    """Make a phantom patient and walk two cycles of it: process, record, sign, decide."""
+    """Make a phantom patient and walk two cycles of it: process, record, sign, decide. Takes two to four minutes.
+
+    Example: `prrt demo demo-out`
+    """
     from flows.demo import run_demo
 
     run_demo(out, seed)

@@ -16,7 +16,10 @@ def rules_check(
     cases: Annotated[Path, typer.Argument(help="JSON list of cases.")],
     as_json: Json = False,
 ) -> None:
-    """Run decision cases through the rules; exit 1 where one with `expected` disagrees."""
+    """Run decision cases through the rules; exit 1 where one with `expected` disagrees.
+
+    Example: `prrt rules check cases.json`
+    """
     from pipeline.console import show_rows
     from pipeline.steps.rules_check import check_rules
 

@@ -12,6 +12,8 @@ from pipeline.dicom.discover import looks_like_dicom
 from pipeline.domain.provenance import content_hash
 from pipeline.errors import RefusalError, require
 from pipeline.files.code_version import code_version
+from pipeline.files.forms import load_blood, load_cycle_form
+from pipeline.settings import load_site
 from pipeline.steps.compute import backend_or_refuse
 from pipeline.steps.dose_maps import engine_or_refuse
 
@@ -86,6 +88,20 @@ def request_document(
         "tables": tables,
         "code_version": code_version(),
     }
+
+
+def require_forms(request: Mapping[str, Any]) -> None:
+    """Read site profile, cycle form and blood once, so that a blank in one is refused before anything is started.
+
+    Raises
+    ------
+    RefusalError
+        ``SITE_PROFILE_INVALID``, ``CYCLE_FORM_INVALID``, ``BLOOD_INVALID`` and others of the forms.
+    """
+    load_site(Path(request["site"]))
+    load_cycle_form(Path(request["cycle_form"]))
+    if request["blood"]:
+        load_blood(Path(request["blood"]))
 
 
 def require_unchanged(request: dict[str, Any]) -> None:
