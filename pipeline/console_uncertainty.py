@@ -49,26 +49,28 @@ def _table(rows: list[tuple[str, Document]], *, limits: bool = False) -> Table:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    last = ("above limit",) if limits else ("dominated by",)
-    for column in ("dose", "Gy", "sigma", "simulated", "95 % interval", "simulated", "sigma differs", *last, "verdict"):
-        table.add_column(column, justify="left" if column in {"dose", "verdict", "dominated by"} else "right")
+    table.add_column("dose")
+    for heading in ("Gy", "sigma\nsimulated", "95 % interval\nsimulated"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("above limit\nsimulated" if limits else "dominated by", justify="right" if limits else "left")
+    table.add_column("verdict\nsigma off, %")
     for title, row in rows:
         table.add_row(*_cells(title, row, _above(row) if limits else _dominant(row["parts"])))
     return table
 
 
 def _cells(title: str, row: Document, last: str) -> tuple[str, ...]:
+    """Return two lines for each row: the analytic value over the simulated one."""
     analytic, simulated = row["analytic"], row["simulated"]
+    sigma = f"{number(simulated['sigma_gy'])} ± {number(simulated['sigma_error_gy'], 1)}"
+    differs = _percent(row["sigma_difference"], row["monte_carlo_error"])
     return (
         title,
         number(row["dose_gy"]),
-        number(analytic["sigma_gy"]),
-        f"{number(simulated['sigma_gy'])} ± {number(simulated['sigma_error_gy'], 1)}",
-        _interval(analytic["interval_gy"]),
-        _interval(simulated["interval_gy"]),
-        _percent(row["sigma_difference"], row["monte_carlo_error"]),
+        f"{number(analytic['sigma_gy'])}\n{sigma}",
+        f"{_interval(analytic['interval_gy'])}\n{_interval(simulated['interval_gy'])}",
         last,
-        f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']}[/]",
+        f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']}[/]\n{differs}",
     )
 
 
@@ -77,13 +79,13 @@ def _interval(ends: list[float]) -> str:
 
 
 def _percent(difference: float | None, error: float) -> str:
-    return DASH if difference is None else f"{PERCENT * difference:+.1f} ± {PERCENT * error:.1f} %"
+    return DASH if difference is None else f"{PERCENT * difference:+.1f} ± {PERCENT * error:.1f}"
 
 
 def _above(row: Document) -> str:
     analytic, simulated = row["analytic"]["p_exceed"], row["simulated"]["p_exceed"]
-    first = DASH if analytic is None else f"{PERCENT * analytic:.1f}"
-    return f"{first} / {PERCENT * simulated:.1f} ± {PERCENT * row['simulated']['p_exceed_error']:.1f} %"
+    first = DASH if analytic is None else f"{PERCENT * analytic:.1f} %"
+    return f"{first}\n{PERCENT * simulated:.1f} ± {PERCENT * row['simulated']['p_exceed_error']:.1f} %"
 
 
 def _dominant(parts: Document) -> str:
@@ -93,7 +95,7 @@ def _dominant(parts: Document) -> str:
     if not total:
         return DASH
     name = max(variances, key=lambda part: variances[part])
-    return f"{PART_TITLES[name]} {PERCENT * variances[name] / total:.0f} %"
+    return f"{PART_TITLES[name]}\n{PERCENT * variances[name] / total:.0f} %"
 
 
 def _show_verdict(verdict: Document) -> None:

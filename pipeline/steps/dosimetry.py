@@ -270,5 +270,7 @@ def _voxel_flags(voxel: DoseResult, given: DoseInput) -> tuple[Flag, ...]:
         flags.append(Flag("ACTIVITY_OUTSIDE_BODY", "WARN", text))
     flags += energy_flags(voxel.electron_energy_j, voxel.electron_emitted_j)
     if given.backend.fallback:
-        flags.append(Flag("BACKEND_FALLBACK", "INFO", f"computed on the CPU: {given.backend.fallback}"))
+        # Only what was found: who let the product choose need not be told to.
+        found = given.backend.fallback.partition("; ")[0]
+        flags.append(Flag("BACKEND_FALLBACK", "INFO", f"computed on the CPU: {found}"))
     return tuple(flags)

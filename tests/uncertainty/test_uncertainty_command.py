@@ -166,12 +166,15 @@ def test_the_simulation_shares_what_the_filed_budget_shares(fit_shared: float | 
 
 def test_the_command_prints_both_ways_and_json(store: RecordStore, url: str) -> None:
     file_cycles(store, (4.0,))
-    runner = CliRunner()
+    runner = CliRunner(env={"COLUMNS": "80"})
     shown = runner.invoke(
         app, ["uncertainty", "phantom-1", "--records", url, "--simulate", "2000", "--on", "2026-12-01"]
     )
     assert shown.exit_code == 0, shown.output
     assert "analytic and simulated sigma agree" in shown.stdout
+    # the tables are whole on a narrow terminal
+    assert "…" not in shown.stdout
+    assert max(len(line.rstrip()) for line in shown.stdout.splitlines()) <= 80
     as_json = runner.invoke(
         app, ["uncertainty", "phantom-1", "--records", url, "--simulate", "2000", "--on", "2026-12-01", "--json"]
     )
