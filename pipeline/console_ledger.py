@@ -42,7 +42,9 @@ def _factors(entries: list[Document]) -> Table:
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for column in ("step", "value", "unit", "sigma", "dose", "then", "unit"):
-        table.add_column(column, justify="left" if column in {"step", "unit"} else "right", no_wrap=True)
+        is_unit = column == "unit"
+        left = is_unit or column == "step"
+        table.add_column(column, justify="left" if left else "right", no_wrap=not is_unit, overflow="fold")
     for depth, entry in with_parts(entries):
         table.add_row(
             " " * depth + step_title(entry),

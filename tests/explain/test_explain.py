@@ -119,6 +119,9 @@ def test_the_terminal_shows_factors_sources_and_time_points(
     shown = capsys.readouterr().out
     for text in ("÷ 3600", "× 12500", "÷ 0.8", "+ 0.025", "multiplied back 0.7906", "[camera.cam]", "at 48.0 h"):
         assert text in shown, text
+    monkeypatch.setenv("COLUMNS", "80")
+    show_ledger(_explain(records))
+    assert "…" not in capsys.readouterr().out, "something is cut off on a narrow terminal"
 
 
 def _texts(flowables: list[Any]) -> Iterator[str]:
