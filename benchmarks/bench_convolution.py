@@ -20,8 +20,8 @@ import scipy.signal
 
 from kernels.convolve import convolution_bytes, convolve_octant, convolve_small, convolve_spectra, kernel_spectrum
 from pipeline.files.nuclide_tables import load_point_kernel
-from pipeline.physics.dose import body_box
-from pipeline.physics.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons
+from pipeline.physics.dose.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons
+from pipeline.physics.dose.dose_map import body_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.earlier_cycles import EarlierCurves, fit_with_earlier
-from pipeline.physics.hierarchical_fit import fit_cycles
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.reused_half_life import BETWEEN_CYCLES_LOG_SIGMA
-from pipeline.physics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.earlier_cycles import EarlierCurves, fit_with_earlier
+from pipeline.physics.kinetics.hierarchical_fit import fit_cycles
+from pipeline.physics.kinetics.reused_half_life import BETWEEN_CYCLES_LOG_SIGMA
+from pipeline.physics.kinetics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
 from pipeline.units import SECONDS_PER_HOUR
 
 SEED = 20261124

@@ -23,7 +23,7 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.files.kernel_cache import KernelCache
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.dose import absorbed_dose
+from pipeline.physics.dose.dose_map import absorbed_dose
 from pipeline.report import style
 
 FIELD_MM = 614.4

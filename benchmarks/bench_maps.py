@@ -20,10 +20,10 @@ import numpy as np
 
 from pipeline.files.kernel_cache import KernelCache
 from pipeline.files.nuclide_tables import load_point_kernel
-from pipeline.physics.density import density_from_hu
-from pipeline.physics.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons
-from pipeline.physics.dvh import cumulative_dvh
-from pipeline.physics.region_dose import region_statistics
+from pipeline.physics.dose.density import density_from_hu
+from pipeline.physics.dose.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons
+from pipeline.physics.dose.dvh import cumulative_dvh
+from pipeline.physics.dose.region_dose import region_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

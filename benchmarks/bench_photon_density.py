@@ -20,7 +20,7 @@ from pipeline.files.commissioning_data import load_golden_tables
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.physics.commissioning.bench import box_mask, plain_grid
 from pipeline.physics.commissioning.torso import labels_of
-from pipeline.physics.dose import absorbed_dose
+from pipeline.physics.dose.dose_map import absorbed_dose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ import numpy as np
 from scipy.optimize import curve_fit
 
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.voxel_fits import EngineUsed, VoxelFits, fit_voxels, refitted_tia
+from pipeline.physics.voxels.fits import EngineUsed, VoxelFits, fit_voxels, refitted_tia
 
 HOUR_S = 3600.0
 TIMES_H = np.array([24.0, 96.0, 168.0])
@@ -40,7 +40,7 @@ START = """
 import time
 import numpy as np
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.voxel_fits import fit_voxels
+from pipeline.physics.voxels.fits import fit_voxels
 lu, ones = load_nuclide("Lu-177"), np.ones((3, 10))
 start = time.perf_counter()
 fit_voxels(ones, [1e5, 3e5, 6e5], lu, ones, engine="compiled")

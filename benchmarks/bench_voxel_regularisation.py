@@ -24,9 +24,9 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.maps import ActivityMap
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.voxel_kinetics import tia_map
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.voxels.kinetics import tia_map
 from sample_dicom import scanner
 from sample_dicom.phantoms import phantom_of
 from sample_dicom.plan import by_label, plan_of

@@ -56,7 +56,7 @@ TESTS_OF = {
     "pipeline/rules/limits.py": ("tests/rules/test_limits.py",),
     "pipeline/rules/*": ("tests/rules", "--ignore=tests/rules/test_decision_properties.py"),
     "pipeline/units.py": ("tests/test_units.py",),
-    "pipeline/physics/calibration.py": ("tests/physics/quantify/test_calibration.py",),
+    "pipeline/physics/quantification/calibration.py": ("tests/physics/quantify/test_calibration.py",),
     "*": tuple(
         f"tests/physics/kinetics/test_{name}.py"
         for name in ("region_ends", "curve_areas", "multi_optimum", "model_average")

@@ -12,9 +12,9 @@ import numpy as np
 
 from pipeline.domain.therapy import require_aware
 from pipeline.errors import require
-from pipeline.physics.camera_calibration import SENSITIVITY_CPS_PER_MBQ
-from pipeline.physics.phantom_counts import MARGIN_MM
-from pipeline.physics.sphere_phantom import NEMA_CIRCLE_RADIUS_MM, NEMA_DIAMETERS_MM
+from pipeline.physics.quantification.camera_calibration import SENSITIVITY_CPS_PER_MBQ
+from pipeline.physics.quantification.phantom_counts import MARGIN_MM
+from pipeline.physics.quantification.sphere_phantom import NEMA_CIRCLE_RADIUS_MM, NEMA_DIAMETERS_MM
 from pipeline.toml_table import REQUIRED, TomlTable, read_toml
 from pipeline.units import BQ_PER_MBQ
 

@@ -13,7 +13,7 @@ from pipeline.domain.therapy import Administration
 from pipeline.files.event_form import load_event
 from pipeline.files.laboratory import load_labs
 from pipeline.files.tables import Row, corrected_entry, read_rows
-from pipeline.physics.marrow import BloodSamples
+from pipeline.physics.dose.marrow import BloodSamples
 from pipeline.toml_table import REQUIRED, TomlTable, read_toml
 from pipeline.units import BQ_PER_MBQ, SECONDS_PER_HOUR
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RefusalError
 from pipeline.files.tables import read_rows
-from pipeline.physics.single_scan import HalfLifePrior
+from pipeline.physics.kinetics.single_scan import HalfLifePrior
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:

@@ -25,12 +25,12 @@ from pipeline.domain.dose import DoseKernel
 from pipeline.domain.provenance import content_hash
 from pipeline.files.cache_pruning import mark_used, prune
 from pipeline.files.store import write_atomically
-from pipeline.physics.dose_kernel import kept_extent, voxel_s_values
+from pipeline.physics.dose.dose_kernel import kept_extent, voxel_s_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
     Triple = tuple[float, float, float]
     Steps = tuple[int, int, int]
@@ -66,7 +66,7 @@ def integration_hash() -> str:
     """Return the SHA-256 of the code that turns a point kernel into voxel S values."""
     digest = hashlib.sha256()
     for name in CODE:
-        digest.update((resources.files("pipeline.physics") / name).read_bytes())
+        digest.update((resources.files("pipeline.physics.dose") / name).read_bytes())
     return digest.hexdigest()
 
 
@@ -99,7 +99,7 @@ class KernelCache:
         self._used: dict[str, dict[str, Any]] = {}
 
     def __call__(self, point_kernel: PointKernel, spacing_mm: Triple, extent: Steps) -> DoseKernel:
-        """Return the voxel S values of one octant, as :func:`pipeline.physics.dose_kernel.voxel_s_values`."""
+        """Return the voxel S values of one octant, as :func:`pipeline.physics.dose.dose_kernel.voxel_s_values`."""
         kept = kept_extent(extent)
         key = kernel_key(point_kernel, spacing_mm, kept)
         path = self.folder / f"{key}.npz"

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError, require
-from pipeline.physics.dose_kernel import PointKernel
+from pipeline.physics.dose.dose_kernel import PointKernel
 from pipeline.units import KEV_PER_MEV, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:

@@ -7,33 +7,16 @@ one, the WARN ranges are project choices of that section.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.domain.dose import Flag
+from pipeline.physics.plausible_range import PlausibleRange
 from pipeline.units import BQ_PER_GBQ, PERCENT, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from pipeline.domain.dose import FlagLevel
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.regions import RegionKind
-    from pipeline.physics.marrow import MarrowMethod
-
-
-@dataclass(frozen=True)
-class PlausibleRange:
-    """WARN outside the first pair, BLOCK outside the second."""
-
-    warn: tuple[float, float]
-    block: tuple[float, float]
-    source: str
-
-    def level(self, value: float) -> FlagLevel | None:
-        """Return the level of a value; None where it is plausible. What is not a number is BLOCK."""
-        if not self.block[0] <= value <= self.block[1]:
-            return "BLOCK"
-        return None if self.warn[0] <= value <= self.warn[1] else "WARN"
-
+    from pipeline.physics.dose.marrow import MarrowMethod
 
 # Gy/GBq. Kidney: Willowson 2018 0.38 +- 0.19, Staanum 2021 0.46, Santoro 2018 0.27-0.91, Gupta 2013 0.57; liver and
 # spleen: Santoro 2018, Gupta 2013; marrow: PMC10478826 (blood 0.009-0.029, vertebrae 0.033-0.157).

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 
 from pipeline.errors import require
-from pipeline.physics.fitted_band import band, exponential_sum
+from pipeline.physics.kinetics.fitted_band import band, exponential_sum
 from pipeline.report import style
 from pipeline.report.curve_shape import curve_shape
 from pipeline.units import BQ_PER_MBQ, SECONDS_PER_HOUR

@@ -8,8 +8,8 @@ from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Spacer
 
 from pipeline.errors import RefusalError
-from pipeline.physics.filed_ledger import ledger_of
-from pipeline.physics.ledger import entries_document
+from pipeline.physics.ledger.chain import entries_document
+from pipeline.physics.ledger.filed import ledger_of
 from pipeline.report import style
 from pipeline.report.ledger_text import compact, signed_value, step_title, unit_text, with_parts
 from pipeline.report.paper import Column, coloured, marked, paragraph, section, table, titled
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from reportlab.platypus import Paragraph, Table
 
-    from pipeline.physics.ledger import Ledger
+    from pipeline.physics.ledger.chain import Ledger
 
     Found = tuple[Mapping[str, Any], Ledger]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.scan_schedule import linear_variance
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.scan_schedule import linear_variance
 from pipeline.report import style
 from pipeline.units import PERCENT, SECONDS_PER_HOUR
 

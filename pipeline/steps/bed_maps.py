@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.maps import BedMap
-from pipeline.physics.bed import bed_of_cycle, voxel_bed_gy
-from pipeline.physics.region_dose import region_statistics
+from pipeline.physics.dose.bed import bed_of_cycle, voxel_bed_gy
+from pipeline.physics.dose.region_dose import region_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.files.calibration_form import load_calibration_form
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.camera_calibration import (
+from pipeline.physics.quantification.camera_calibration import (
     DECAY_TEST_APART_S,
     CalibrationFactor,
     DecayTest,
@@ -24,8 +24,8 @@ from pipeline.physics.camera_calibration import (
     scale_flags,
     sensitivity_flags,
 )
-from pipeline.physics.dead_time import DeadTimeFit, fit_dead_time
-from pipeline.physics.phantom_counts import mean_with_sigma, phantom_core, phantom_counts, uniform_part
+from pipeline.physics.quantification.dead_time import DeadTimeFit, fit_dead_time
+from pipeline.physics.quantification.phantom_counts import mean_with_sigma, phantom_core, phantom_counts, uniform_part
 from pipeline.report.calibration_page import write_calibration_page
 from pipeline.steps.calibration_document import calibration_document, camera_toml, page_slice
 from pipeline.steps.calibration_result import Calibration, dead_time_in_use

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files.code_version import code_version
-from pipeline.physics.camera_calibration import (
+from pipeline.physics.quantification.camera_calibration import (
     SENSITIVITY_CPS_PER_MBQ,
     CalibrationFactor,
     ScanFactor,
     sensitivity_cps_per_mbq,
 )
-from pipeline.physics.phantom_counts import phantom_core
-from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_misfit
+from pipeline.physics.quantification.phantom_counts import phantom_core
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm, recovery_misfit
 from pipeline.report.calibration_page import PageSlice
 from pipeline.units import BQ_PER_MBQ, PERCENT
 

@@ -10,8 +10,8 @@ from pipeline.errors import DefectError
 if TYPE_CHECKING:
     from pipeline.domain.dose import Flag
     from pipeline.files.calibration_form import CalibrationForm
-    from pipeline.physics.camera_calibration import CalibrationFactor, DecayTest, ScanFactor
-    from pipeline.physics.dead_time import DeadTimeFit
+    from pipeline.physics.quantification.camera_calibration import CalibrationFactor, DecayTest, ScanFactor
+    from pipeline.physics.quantification.dead_time import DeadTimeFit
     from pipeline.steps.calibration_scans import PhantomScan
     from pipeline.steps.calibration_spheres import MeasuredRecovery
 

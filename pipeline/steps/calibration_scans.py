@@ -12,8 +12,8 @@ from pipeline.dicom.discover import discover
 from pipeline.dicom.read_spect import read_spect
 from pipeline.domain.therapy import CameraProfile, TimePointTiming
 from pipeline.errors import RefusalError, require
-from pipeline.physics.calibration import activity_concentration
 from pipeline.physics.decay import decay_factor, mean_over_acquisition, start_factor
+from pipeline.physics.quantification.calibration import activity_concentration
 from pipeline.steps.camera import acquisition_duration_s, completed_camera, with_vendor_scale
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.domain.dose import Flag
 from pipeline.errors import require
 from pipeline.files.nifti import read_volume
-from pipeline.physics.phantom_counts import phantom_core, uniform_part
-from pipeline.physics.recovery_fit import fit_recovery
-from pipeline.physics.sphere_phantom import Spheres, background_scatter, find_spheres, sphere_means
+from pipeline.physics.quantification.phantom_counts import phantom_core, uniform_part
+from pipeline.physics.quantification.recovery_fit import fit_recovery
+from pipeline.physics.quantification.sphere_phantom import Spheres, background_scatter, find_spheres, sphere_means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.domain.geometry import Grid
-    from pipeline.physics.recovery_fit import RecoveryFit
+    from pipeline.physics.quantification.recovery_fit import RecoveryFit
     from pipeline.steps.calibration_scans import PhantomScan
 
 # Background is read this far inside the phantom's core and from any sphere (over four sigma of a 12 mm resolution).

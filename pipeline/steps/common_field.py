@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.domain.dose import Flag
-from pipeline.physics.recovery import measured_activity_bq
+from pipeline.physics.quantification.recovery import measured_activity_bq
 from pipeline.steps.gates import JUDGED_KINDS, OUTSIDE_FIELD
 from pipeline.units import PERCENT
 

@@ -13,8 +13,8 @@ from pipeline.errors import require
 from pipeline.files.nifti import read_contours
 from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.body import body_mask
-from pipeline.physics.density import density_from_hu
-from pipeline.physics.recovery import equivalent_fwhm_mm, grid_fwhm_mm
+from pipeline.physics.dose.density import density_from_hu
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm, grid_fwhm_mm
 from pipeline.steps.gates import MUST_BE_SEEN, arm_flags, require_inside_fields, require_sides
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from pipeline.files.kernel_cache import KernelCache, kernel_folder
 from pipeline.files.nifti import read_volume, write_volume
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.volume_unit import require_unit
-from pipeline.physics.dose import BODY_DENSITY_G_PER_CM3, absorbed_dose
-from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
-from pipeline.physics.map_check import body_check, label_checks
+from pipeline.physics.dose.dose_map import BODY_DENSITY_G_PER_CM3, absorbed_dose
+from pipeline.physics.dose.map_check import body_check, label_checks
+from pipeline.physics.uncertainty.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.steps.compute import backend_or_refuse
 from pipeline.steps.second_checks import check_flags
 from pipeline.units import BQ_PER_GBQ
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.dose import SecondCheck
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose import DoseResult
+    from pipeline.physics.dose.dose_map import DoseResult
 
 
 # More than any vial holds: what exceeds it in one mL is in another unit.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.sphere import sphere_s_value
+from pipeline.physics.dose.sphere import sphere_s_value
 from pipeline.steps.kernel_files import S_VALUE_UNIT, energy_document, kernel_of, write_kernel_files
 from pipeline.units import MGY_PER_MBQ_S_PER_GY_PER_BQ_S
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.domain.maps import TiaMap
-from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose.dose_map import absorbed_dose
+from pipeline.physics.dose.region_dose import RegionModelDoses, dose_rates_gy_per_s, model_region_doses
+from pipeline.physics.dose.sphere import sphere_model
 from pipeline.physics.plausibility import blood_level_flags, energy_flags
-from pipeline.physics.recovery import spill_out_map
-from pipeline.physics.region_dose import RegionModelDoses, dose_rates_gy_per_s, model_region_doses
-from pipeline.physics.sphere import sphere_model
+from pipeline.physics.quantification.recovery import spill_out_map
 from pipeline.steps import artefacts
 from pipeline.steps.bed_maps import bed_map, bed_region
 from pipeline.steps.burden import tumour_burden
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import Administration, CameraProfile, TimePointTiming
     from pipeline.files.store import ArrayStore
-    from pipeline.physics.dose import DoseResult
-    from pipeline.physics.dose_kernel import PointKernel, VoxelKernels
-    from pipeline.physics.marrow import BloodSamples
+    from pipeline.physics.dose.dose_kernel import PointKernel, VoxelKernels
+    from pipeline.physics.dose.dose_map import DoseResult
+    from pipeline.physics.dose.marrow import BloodSamples
     from pipeline.settings import SiteProfile
     from pipeline.steps.bed_maps import BedRegion
     from pipeline.steps.delineate import Delineation

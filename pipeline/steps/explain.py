@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RefusalError, require
-from pipeline.physics.filed_ledger import activity_ledger, ledger_of
-from pipeline.physics.ledger import entries_document
+from pipeline.physics.ledger.chain import entries_document
+from pipeline.physics.ledger.filed import activity_ledger, ledger_of
 
 if TYPE_CHECKING:
-    from pipeline.physics.ledger import Ledger
+    from pipeline.physics.ledger.chain import Ledger
     from pipeline.records.record import CycleVersion
     from pipeline.records.store import RecordStore
 

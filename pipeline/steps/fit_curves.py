@@ -10,7 +10,7 @@ from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.errors import RefusalError
 from pipeline.files.curve_table import ignored_columns, read_curve_rows
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.fitted_band import fitted_values
+from pipeline.physics.kinetics.fitted_band import fitted_values
 from pipeline.steps.fit_region import RELATIVE_ERROR, FitFileRequest, Prior, fit_region
 from pipeline.units import SECONDS_PER_HOUR
 
@@ -36,10 +36,10 @@ def fit_file(
     path : Path
         ``region,time_h,activity_bq[,sigma_bq][,cycle]``; hours after the start of the administration, not
         decay-corrected. Rows of a region may stand in any order. With a column ``cycle`` all cycles of a region are
-        fitted together (:func:`pipeline.physics.hierarchical_fit.fit_cycles`).
+        fitted together (:func:`pipeline.physics.kinetics.hierarchical_fit.fit_cycles`).
     nuclide_name : str
     model, head, tail : str
-        As for :func:`pipeline.physics.kinetics.fit_curve`.
+        As for :func:`pipeline.physics.kinetics.curve_fit.fit_curve`.
     prior : str, optional
         For curves of one point: ``population``, ``haenscheid``, ``madsen`` or a CSV file
         ``region,half_life_h,half_life_sigma_h``. With cycles: ``population`` or a file, about the patient's half-life.

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import require
 from pipeline.files.half_life_table import population_prior, prior_file, region_key
-from pipeline.physics.hierarchical_fit import fit_cycles
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.single_scan import fit_single_scan
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.hierarchical_fit import fit_cycles
+from pipeline.physics.kinetics.single_scan import fit_single_scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.domain.kinetics import HeadRule, ModelName, TailRule, TiaEstimate, TimeActivityCurve
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.hierarchical_fit import HierarchicalFit
-    from pipeline.physics.single_scan import HalfLifePrior, SingleForm
+    from pipeline.physics.kinetics.hierarchical_fit import HierarchicalFit
+    from pipeline.physics.kinetics.single_scan import HalfLifePrior, SingleForm
 
 # Clinical specification 3.3: without sigmas, 5 % of the fitted activity. Project choice, stated in the output.
 RELATIVE_ERROR = 0.05

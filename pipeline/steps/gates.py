@@ -12,7 +12,7 @@ from pipeline.domain.dose import Flag
 from pipeline.errors import require
 from pipeline.imaging.spect_alignment import best_alignment, better_flip
 from pipeline.physics import gates
-from pipeline.physics.image_fit import edge_fwhm_mm
+from pipeline.physics.quantification.image_fit import edge_fwhm_mm
 from pipeline.units import PERCENT, SECONDS_PER_DAY
 
 if TYPE_CHECKING:

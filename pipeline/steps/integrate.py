@@ -14,12 +14,12 @@ from pipeline.domain.maps import TiaMap
 from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.physics.decay import middle_factor
-from pipeline.physics.earlier_cycles import EarlierCurves, NotReused, fit_with_earlier
-from pipeline.physics.fit_flags import NOT_CARRIED
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.recovery import RecoveryResult, equivalent_fwhm_mm, recovered_activities
-from pipeline.physics.single_scan import fit_single_scan
-from pipeline.physics.voxel_kinetics import tia_map
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.earlier_cycles import EarlierCurves, NotReused, fit_with_earlier
+from pipeline.physics.kinetics.fit_flags import NOT_CARRIED
+from pipeline.physics.kinetics.single_scan import fit_single_scan
+from pipeline.physics.quantification.recovery import RecoveryResult, equivalent_fwhm_mm, recovered_activities
+from pipeline.physics.voxels.kinetics import tia_map
 from pipeline.steps.common_field import activities_in_maps, measured_activities, partly_seen_flags, sharing_labels
 from pipeline.steps.gates import require_measured, sharpness_flags
 from pipeline.steps.voxel_maps import map_flags
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from pipeline.domain.maps import ActivityMap
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile, TimePointTiming
-    from pipeline.physics.single_scan import HalfLifePrior
-    from pipeline.physics.voxel_kinetics import VoxelKinetics
+    from pipeline.physics.kinetics.single_scan import HalfLifePrior
+    from pipeline.physics.voxels.kinetics import VoxelKinetics
     from pipeline.settings import SiteProfile
     from pipeline.steps.delineate import Delineation
 

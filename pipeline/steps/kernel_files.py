@@ -11,21 +11,21 @@ from pipeline.files.foreign_kernels import ForeignKernel, ForeignSpheres, read_f
 from pipeline.files.kernel_cache import KernelCache, kernel_folder
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
 from pipeline.files.store import write_atomically
-from pipeline.physics.dose_kernel import with_energies_of
-from pipeline.physics.kernel_comparison import (
+from pipeline.physics.dose.dose_kernel import with_energies_of
+from pipeline.physics.dose.kernel_comparison import (
     kernel_energy_kev,
     octant_differences,
     require_same_unit,
     sphere_differences,
 )
-from pipeline.physics.sphere import sphere_s_value
+from pipeline.physics.dose.sphere import sphere_s_value
 from pipeline.units import KEV_PER_MEV, MGY_PER_MBQ_S_PER_GY_PER_BQ_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.domain.dose import DoseKernel
-    from pipeline.physics.kernel_comparison import KernelDifference
+    from pipeline.physics.dose.kernel_comparison import KernelDifference
 
     Triple = tuple[float, float, float]
     Steps = tuple[int, int, int]

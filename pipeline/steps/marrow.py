@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.dose import Flag
 from pipeline.errors import RefusalError
-from pipeline.physics.dose_uncertainty import MARROW_S_RELATIVE_SIGMA
-from pipeline.physics.marrow import (
+from pipeline.physics.dose.marrow import (
     BLOOD_DENSITY_G_PER_ML,
     REFERENCE_MARROW_G,
     SELF_S_MGY_PER_MBQ_S,
@@ -17,6 +16,7 @@ from pipeline.physics.marrow import (
     marrow_dose_blood,
     planar_method_missing,
 )
+from pipeline.physics.uncertainty.dose_uncertainty import MARROW_S_RELATIVE_SIGMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.domain.kinetics import TiaEstimate
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import Administration
-    from pipeline.physics.marrow import BloodSamples
+    from pipeline.physics.dose.marrow import BloodSamples
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.domain.dose import Flag
 from pipeline.physics import gates, plausibility
-from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_misfit
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm, recovery_misfit
 from pipeline.units import BQ_PER_GBQ
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import Administration, CameraProfile, TimePointTiming
-    from pipeline.physics.marrow import BloodSamples
+    from pipeline.physics.dose.marrow import BloodSamples
 
 Document = dict[str, Any]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.domain.maps import ActivityMap
 from pipeline.errors import require
-from pipeline.physics.calibration import activity_concentration, calibration_steps
+from pipeline.physics.quantification.calibration import activity_concentration, calibration_steps
 from pipeline.units import PERCENT
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.study import SpectImage, StudyTimePoint
     from pipeline.domain.therapy import Administration, CameraProfile
-    from pipeline.physics.calibration import CalibrationStep
+    from pipeline.physics.quantification.calibration import CalibrationStep
 
 # Section 5 of the clinical specification: more than 100 % of the decayed administered activity cannot be in the field.
 IMPOSSIBLE_FRACTION = 1.0

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.regions import code_of
-from pipeline.physics.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
-from pipeline.physics.dvh import cumulative_dvh
-from pipeline.physics.region_dose import region_statistics
-from pipeline.physics.reused_half_life import shared_fit_relative_sigma
-from pipeline.physics.uncertainty import (
+from pipeline.physics.dose.dvh import cumulative_dvh
+from pipeline.physics.dose.region_dose import region_statistics
+from pipeline.physics.kinetics.reused_half_life import shared_fit_relative_sigma
+from pipeline.physics.uncertainty.budget import (
     UncertaintyBudget,
     count_slope,
     dose_sigma,
@@ -21,6 +20,7 @@ from pipeline.physics.uncertainty import (
     volume_relative_sigma,
     volume_sensitivity,
 )
+from pipeline.physics.uncertainty.dose_uncertainty import S_VALUE_RELATIVE_SIGMA
 from pipeline.steps.bed_maps import NO_BED, bed_document, bed_region
 from pipeline.units import PERCENT
 

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from pipeline.domain.study import StudyTimePoint
     from pipeline.domain.therapy import Administration, CameraProfile
     from pipeline.imaging.register import Registration
-    from pipeline.physics.earlier_cycles import EarlierCurves, NotReused
-    from pipeline.physics.single_scan import HalfLifePrior
+    from pipeline.physics.kinetics.earlier_cycles import EarlierCurves, NotReused
+    from pipeline.physics.kinetics.single_scan import HalfLifePrior
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import RefusalError, require
 from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.reused_half_life import TWO_CYCLES_LOG_SIGMA
-from pipeline.physics.scan_schedule import best_added_scan, drawn_truth, expectations, parse_schedule
-from pipeline.physics.single_scan import patient_prior
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.reused_half_life import TWO_CYCLES_LOG_SIGMA
+from pipeline.physics.kinetics.scan_schedule import best_added_scan, drawn_truth, expectations, parse_schedule
+from pipeline.physics.kinetics.single_scan import patient_prior
 from pipeline.steps.fit_outputs import written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.physics.scan_schedule import Expectation, Truth
-    from pipeline.physics.single_scan import HalfLifePrior
+    from pipeline.physics.kinetics.scan_schedule import Expectation, Truth
+    from pipeline.physics.kinetics.single_scan import HalfLifePrior
     from pipeline.records.store import RecordStore
 
 Document = dict[str, Any]

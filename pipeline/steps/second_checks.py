@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain.dose import Flag, SecondCheck
-from pipeline.physics.second_check import s_value_check, second_check
+from pipeline.physics.dose.second_check import s_value_check, second_check
 from pipeline.units import PERCENT
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.regions import Region
-    from pipeline.physics.region_dose import RegionModelDoses
+    from pipeline.physics.dose.region_dose import RegionModelDoses
     from pipeline.steps.integrate import RegionKinetics
 
 Document = dict[str, Any]

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.physics.decay import middle_factor
-from pipeline.physics.earlier_cycles import NOT_REUSED, EarlierFit, NotReused, half_life_from
-from pipeline.physics.scan_sufficiency import (
+from pipeline.physics.kinetics.earlier_cycles import NOT_REUSED, EarlierFit, NotReused, half_life_from
+from pipeline.physics.kinetics.scan_sufficiency import (
     TUMOUR_VOLUME_RATIO,
     SingleScanFacts,
     require_one_scan_suffices,
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from pipeline.domain.kinetics import HeadRule
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.earlier_cycles import EarlierCurves
-    from pipeline.physics.single_scan import HalfLifePrior
+    from pipeline.physics.kinetics.earlier_cycles import EarlierCurves
+    from pipeline.physics.kinetics.single_scan import HalfLifePrior
     from pipeline.steps.delineate import Delineation
 
 Document = dict[str, Any]
@@ -63,7 +63,7 @@ def half_lives_of(
     Returns
     -------
     dict
-        Region key -> :func:`pipeline.physics.earlier_cycles.half_life_from`, or why there is none. Regions that no
+        Region key -> what ``kinetics.earlier_cycles.half_life_from`` found, or why there is none. Regions that no
         earlier cycle has are not in it.
 
     Raises

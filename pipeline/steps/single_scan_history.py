@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipeline.physics.scan_sufficiency import CREATININE_DAYS
+from pipeline.physics.kinetics.scan_sufficiency import CREATININE_DAYS
 from pipeline.records.store import open_store
 from pipeline.records.times import day_of
 from pipeline.steps.plausibility import key_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RefusalError, require
-from pipeline.physics.simulation_comparison import compared
-from pipeline.physics.uncertainty_simulation import (
+from pipeline.physics.dose.simulation_comparison import compared
+from pipeline.physics.uncertainty.simulation import (
     RegionDraws,
     mass_weighted,
     shared_draws,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.domain.decision import GivenCycle, PatientCourse
-    from pipeline.physics.simulation_comparison import Comparison
-    from pipeline.physics.uncertainty_simulation import SharedDraws
+    from pipeline.physics.dose.simulation_comparison import Comparison
+    from pipeline.physics.uncertainty.simulation import SharedDraws
     from pipeline.records.record import CycleVersion, PatientRecord
     from pipeline.records.store import RecordStore
     from pipeline.rules.dose_account import DoseAccount, DoseEntry

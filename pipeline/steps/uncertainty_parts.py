@@ -8,23 +8,23 @@ import numpy as np
 
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.curve_areas import area_rule
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.recovery import equivalent_fwhm_mm
-from pipeline.physics.reused_half_life import filed_shared_fraction
-from pipeline.physics.uncertainty_simulation import AsFiled, BloodParts, Refit, RegionParts, ReusedHalfLife
+from pipeline.physics.kinetics.curve_areas import area_rule
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.reused_half_life import filed_shared_fraction
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm
+from pipeline.physics.uncertainty.simulation import AsFiled, BloodParts, Refit, RegionParts, ReusedHalfLife
 from pipeline.units import GY_PER_BQ_S_PER_MGY_PER_MBQ_S
 
 if TYPE_CHECKING:
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.domain.therapy import CameraProfile
-    from pipeline.physics.curve_areas import AreaRule
+    from pipeline.physics.kinetics.curve_areas import AreaRule
     from pipeline.settings import SiteProfile
 
 Document = dict[str, Any]
 
 ONE_EXPONENTIAL = {"amplitude_bq", "rate_per_s"}
-# Models of one scan, and what of the half-life's distribution their TIA is (pipeline.physics.single_scan).
+# Models of one scan, and what of the half-life's distribution their TIA is (pipeline.physics.kinetics.single_scan).
 REUSED: Final[dict[str, Literal["median", "mean"]]] = {
     "single-madsen-2018": "median",
     "hierarchical": "mean",

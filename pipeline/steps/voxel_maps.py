@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files.nifti import write_volume
-from pipeline.physics.voxel_agreement import agreement_flags
-from pipeline.physics.voxel_blocks import (
+from pipeline.physics.voxels.agreement import agreement_flags
+from pipeline.physics.voxels.blocks import (
     NOTHING_POSITIVE,
     OWN,
     PHYSICAL_LIMIT,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.domain.geometry import Grid
     from pipeline.domain.regions import Region
     from pipeline.files.store import ArrayStore
-    from pipeline.physics.voxel_kinetics import VoxelKinetics
+    from pipeline.physics.voxels.kinetics import VoxelKinetics
 
 Document = dict[str, Any]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import RefusalError
-from pipeline.physics.dead_time import fit_dead_time
-from pipeline.physics.recovery_fit import curve_sigma, fit_recovery, logistic
+from pipeline.physics.quantification.dead_time import fit_dead_time
+from pipeline.physics.quantification.recovery_fit import curve_sigma, fit_recovery, logistic
 
 VOLUMES = math.pi / 6.0 * np.array([1.0, 1.3, 1.7, 2.2, 2.8, 3.7]) ** 3
 B_ML, C = 6.0, 0.8

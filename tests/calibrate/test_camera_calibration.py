@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.camera_calibration import (
+from pipeline.physics.quantification.camera_calibration import (
     CalibrationFactor,
     ScanFactor,
     combined_factor,
@@ -20,8 +20,8 @@ from pipeline.physics.camera_calibration import (
     scale_flags,
     sensitivity_flags,
 )
-from pipeline.physics.phantom_counts import mean_with_sigma, phantom_core, phantom_counts, uniform_part
-from pipeline.physics.sphere_phantom import blurred_sphere
+from pipeline.physics.quantification.phantom_counts import mean_with_sigma, phantom_core, phantom_counts, uniform_part
+from pipeline.physics.quantification.sphere_phantom import blurred_sphere
 
 LU = Radionuclide("Lu-177", 159.53 * 3600.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.domain.geometry import Grid
 from pipeline.errors import RefusalError
-from pipeline.physics.sphere_phantom import (
+from pipeline.physics.quantification.sphere_phantom import (
     NEMA_CIRCLE_RADIUS_MM,
     NEMA_DIAMETERS_MM,
     Spheres,

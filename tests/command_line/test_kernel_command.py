@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_point_kernel
-from pipeline.physics.dose_kernel import voxel_s_values
+from pipeline.physics.dose.dose_kernel import voxel_s_values
 
 PUBLIC = os.environ.get("PRRT_PUBLIC_DATA", "")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -14,7 +14,7 @@ from pipeline.errors import RefusalError
 from pipeline.files.nifti import read_volume, write_volume
 from pipeline.files.nuclide_tables import load_nuclide
 from pipeline.files.volume_unit import stated_unit
-from pipeline.physics.map_check import body_check
+from pipeline.physics.dose.map_check import body_check
 from pipeline.steps.dose_maps import DoseMapRequest, dose_from_files
 
 SHAPE, SIDE = (14, 16, 18), 4.0

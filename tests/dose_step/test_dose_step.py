@@ -18,7 +18,7 @@ from pipeline.domain.regions import Region
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_point_kernel
 from pipeline.files.store import ArrayStore
-from pipeline.physics.second_check import sphere_s_published
+from pipeline.physics.dose.second_check import sphere_s_published
 from pipeline.records.signing import failed_checks
 from pipeline.steps import artefacts, run_step
 from pipeline.steps.dose_tools import sphere_document

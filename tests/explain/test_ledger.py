@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DefectError, RefusalError
-from pipeline.physics.filed_ledger import activity_ledger, ledger_of
-from pipeline.physics.ledger import Ledger, LedgerEntry, entries_document, multiplied, parts_agree, running_values
+from pipeline.physics.ledger.chain import Ledger, LedgerEntry, entries_document, multiplied, parts_agree, running_values
+from pipeline.physics.ledger.filed import activity_ledger, ledger_of
 
 Document = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from pipeline.physics import gates
-from pipeline.physics.image_fit import edge_fwhm_mm
+from pipeline.physics.quantification.image_fit import edge_fwhm_mm
 
 HOUR_S = 3600.0
 PHYSICAL_H = 159.53  # ICRP 107

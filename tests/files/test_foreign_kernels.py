@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import RefusalError
 from pipeline.files.foreign_kernels import ForeignKernel, ForeignSpheres, read_foreign, write_kernel
 from pipeline.files.nuclide_tables import load_point_kernel
-from pipeline.physics.dose_kernel import voxel_s_values
+from pipeline.physics.dose.dose_kernel import voxel_s_values
 
 SPACING = (5.0, 4.0, 3.0)
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.files import kernel_cache as module
 from pipeline.files.kernel_cache import KernelCache, cache_folder, kernel_key
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.dose_kernel import (
+from pipeline.physics.dose.dose_kernel import (
     PointKernel,
     voxel_s_values,
     with_bremsstrahlung_as_photons,

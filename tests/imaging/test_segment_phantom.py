@@ -13,7 +13,7 @@ from pipeline.files.nifti import read_contours
 from pipeline.imaging.averaging import average_to_grid, region_fractions
 from pipeline.imaging.register import register_ct
 from pipeline.imaging.segment import segment
-from pipeline.physics.density import density_from_hu
+from pipeline.physics.dose.density import density_from_hu
 from pipeline.settings import load_site
 from sample_dicom.write import write_phantom
 

@@ -13,8 +13,8 @@ from pipeline.domain.maps import DensityMap
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.regions import Region, Segmentation
 from pipeline.errors import RefusalError
-from pipeline.physics.earlier_cycles import EarlierCurves, NotReused
-from pipeline.physics.single_scan import HalfLifePrior
+from pipeline.physics.kinetics.earlier_cycles import EarlierCurves, NotReused
+from pipeline.physics.kinetics.single_scan import HalfLifePrior
 from pipeline.records import RecordStore
 from pipeline.steps.delineate import Delineation
 from pipeline.steps.single_scan_cycle import half_lives_of

@@ -14,8 +14,8 @@ from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.regions import Region
 from pipeline.files.schema import validate_result
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.single_scan import HalfLifePrior, fit_single_scan
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.single_scan import HalfLifePrior, fit_single_scan
 from pipeline.report.one_scan_table import assumed_text, one_scan_table
 from pipeline.report.paper import register_fonts
 from pipeline.report.pdf import write_report

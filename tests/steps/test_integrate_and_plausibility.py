@@ -17,10 +17,10 @@ from pipeline.domain.regions import Region, Segmentation
 from pipeline.domain.therapy import Administration, CameraProfile, RecoveryCurve, TimePointTiming
 from pipeline.errors import RefusalError
 from pipeline.files.forms import CycleForm
-from pipeline.physics.earlier_cycles import EarlierCurves, NotReused
+from pipeline.physics.kinetics.earlier_cycles import EarlierCurves, NotReused
+from pipeline.physics.kinetics.single_scan import HalfLifePrior
 from pipeline.physics.plausibility import blood_level_flags
-from pipeline.physics.recovery import equivalent_fwhm_mm, spill_out_map
-from pipeline.physics.single_scan import HalfLifePrior
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm, spill_out_map
 from pipeline.steps.assemble import unique_flags
 from pipeline.steps.delineate import Delineation, _without_empty
 from pipeline.steps.integrate import VOXEL_AVERAGES, integrate

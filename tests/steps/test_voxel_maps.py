@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.files.nifti import read_volume
 from pipeline.files.store import ArrayStore
-from pipeline.physics.voxel_kinetics import VoxelKinetics
+from pipeline.physics.voxels.kinetics import VoxelKinetics
 from pipeline.steps.integrate import integrate
 from pipeline.steps.voxel_maps import maps_document, method_document, write_maps
 from tests.steps.test_integrate_and_plausibility import (

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.domain.therapy import RecoveryCurve
-from pipeline.physics.recovery import equivalent_fwhm_mm
-from pipeline.physics.uncertainty import UncertaintyBudget, dose_sigma
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm
+from pipeline.physics.uncertainty.budget import UncertaintyBudget, dose_sigma
 from pipeline.records.store import RecordStore
 
 Document = dict[str, Any]

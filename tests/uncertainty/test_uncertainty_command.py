@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.errors import RefusalError
-from pipeline.physics.uncertainty_simulation import ReusedHalfLife
+from pipeline.physics.uncertainty.simulation import ReusedHalfLife
 from pipeline.records.store import RecordStore
 from pipeline.settings import site_from_document
 from pipeline.steps.uncertainty import simulate_uncertainty

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.physics.commissioning.bench import Bench
     from pipeline.physics.commissioning.rows import Chapter
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
 
 def longer_electrons(kernel: PointKernel) -> PointKernel:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.physics.filed_ledger import activity_ledger, ledger_of
-from pipeline.physics.ledger import multiplied, parts_agree
+from pipeline.physics.ledger.chain import multiplied, parts_agree
+from pipeline.physics.ledger.filed import activity_ledger, ledger_of
 from pipeline.records.store import open_store
 from pipeline.steps.dose_tools import sphere_document
 from pipeline.steps.uncertainty import simulate_uncertainty

@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.physics.commissioning.bench import plain_grid
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.dose_kernel import with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose.dose_kernel import with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose.dose_map import absorbed_dose
 from pipeline.units import G_PER_KG, J_PER_MEV, KEV_PER_MEV
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.nuclide import Radionuclide
     from pipeline.physics.commissioning.bench import Bench
-    from pipeline.physics.dose import DoseResult
+    from pipeline.physics.dose.dose_map import DoseResult
 
     Triple = tuple[float, float, float]
 

@@ -11,8 +11,8 @@ from scipy.signal import fftconvolve
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.physics.commissioning.bench import ellipsoid_mask, plain_grid
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose.dose_kernel import voxel_s_values, with_bremsstrahlung_as_photons, with_energies_of
+from pipeline.physics.dose.dose_map import absorbed_dose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from scipy.integrate import quad
 
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
 from pipeline.physics.decay import decay_factor, mean_over_acquisition
-from pipeline.physics.single_time_point import haenscheid_2018_ratio, haenscheid_2018_tia, madsen_2018_tia
+from pipeline.physics.kinetics.single_time_point import haenscheid_2018_ratio, haenscheid_2018_tia, madsen_2018_tia
 from pipeline.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.physics.commissioning.bench import box_mask, plain_grid
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.dose import absorbed_dose
+from pipeline.physics.dose.dose_map import absorbed_dose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.physics.commissioning.bench import Bench
-    from pipeline.physics.dose import DoseResult
+    from pipeline.physics.dose.dose_map import DoseResult
 
 ENERGY = "energy that a water kernel gives to voxels at the phantom's surface or leaves out of lung and bone"
 ENERGY_TOLERANCE = 0.01

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.domain.kinetics import TimeActivityCurve
-from pipeline.physics.bed import bed_over_cycles
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.kinetics import fit_curve
+from pipeline.physics.dose.bed import bed_over_cycles
+from pipeline.physics.kinetics.curve_fit import fit_curve
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.physics.commissioning.bench import ellipsoid_mask, plain_grid
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.second_check import LU177_ORGANS, organ_s_published
-from pipeline.physics.sphere import sphere_radius_mm, sphere_s_value
+from pipeline.physics.dose.dose_map import absorbed_dose
+from pipeline.physics.dose.second_check import LU177_ORGANS, organ_s_published
+from pipeline.physics.dose.sphere import sphere_radius_mm, sphere_s_value
 from pipeline.units import MGY_PER_MBQ_S_PER_GY_PER_BQ_S
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.recovery import FWHM_PER_SIGMA, recovered_activities, sphere_recovery
+from pipeline.physics.quantification.recovery import FWHM_PER_SIGMA, recovered_activities, sphere_recovery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

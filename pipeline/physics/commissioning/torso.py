@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.physics.commissioning.bench import plain_grid
 from pipeline.physics.commissioning.rows import Chapter, Row, compared
-from pipeline.physics.dose import absorbed_dose
+from pipeline.physics.dose.dose_map import absorbed_dose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.physics.commissioning.rows import Chapter, Row, compared, informed
-from pipeline.physics.dose_kernel import electron_reach, voxel_s_values, with_bremsstrahlung_as_photons
+from pipeline.physics.dose.dose_kernel import electron_reach, voxel_s_values, with_bremsstrahlung_as_photons
 from pipeline.units import GY_G_PER_MEV, KEV_PER_MEV, MGY_PER_MBQ_S_PER_GY_PER_BQ_S, MM3_PER_ML
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.dose import DoseKernel
     from pipeline.physics.commissioning.bench import Bench
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
     Floats = NDArray[np.float64]
     Triple = tuple[float, float, float]

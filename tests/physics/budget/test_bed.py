@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import RefusalError
-from pipeline.physics.bed import bed_of_cycle, bed_over_cycles
+from pipeline.physics.dose.bed import bed_of_cycle, bed_over_cycles
 
 HOUR = 3600.0
 

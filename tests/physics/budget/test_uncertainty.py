@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline.domain.therapy import RecoveryCurve
 from pipeline.errors import RefusalError
-from pipeline.physics.recovery import FWHM_PER_SIGMA, recovery_relative_sigma, sphere_recovery
-from pipeline.physics.uncertainty import (
+from pipeline.physics.quantification.recovery import FWHM_PER_SIGMA, recovery_relative_sigma, sphere_recovery
+from pipeline.physics.uncertainty.budget import (
     UncertaintyBudget,
     count_slope,
     cumulative_sigma_gy,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kernels.backend import Backend
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
 
 @pytest.fixture

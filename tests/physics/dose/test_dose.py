@@ -16,9 +16,9 @@ from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.errors import RefusalError
 from pipeline.files.kernel_cache import KernelCache
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.dose import DoseResult, absorbed_dose, body_box, dose_bytes
-from pipeline.physics.dose_kernel import voxel_s_values
-from pipeline.physics.sphere import sphere_s_value
+from pipeline.physics.dose.dose_kernel import voxel_s_values
+from pipeline.physics.dose.dose_map import DoseResult, absorbed_dose, body_box, dose_bytes
+from pipeline.physics.dose.sphere import sphere_s_value
 from pipeline.units import GY_G_PER_MEV, J_PER_MEV
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
     MakeGrid = Callable[..., Grid]
 

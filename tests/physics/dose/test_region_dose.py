@@ -11,9 +11,9 @@ import pytest
 from kernels.backend import Backend
 from pipeline.domain.maps import DensityMap, TiaMap
 from pipeline.errors import RefusalError
-from pipeline.physics.dose import absorbed_dose
-from pipeline.physics.region_dose import RegionModelDoses, model_region_doses, region_statistics
-from pipeline.physics.sphere import sphere_s_value
+from pipeline.physics.dose.dose_map import absorbed_dose
+from pipeline.physics.dose.region_dose import RegionModelDoses, model_region_doses, region_statistics
+from pipeline.physics.dose.sphere import sphere_s_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.domain.geometry import Grid
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
 SIDE = 4.0
 SHAPE = (20, 20, 24)

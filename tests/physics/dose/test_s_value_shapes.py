@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.domain.maps import DensityMap, TiaMap
-from pipeline.physics.region_dose import model_region_doses
-from pipeline.physics.second_check import s_value_check
+from pipeline.physics.dose.region_dose import model_region_doses
+from pipeline.physics.dose.second_check import s_value_check
 from pipeline.settings import SECOND_CHECK_TOLERANCE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kernels.backend import Backend
     from pipeline.domain.geometry import Grid
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
 SHAPE, SIDE_MM = (48, 40, 56), 4.8
 

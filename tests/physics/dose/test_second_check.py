@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics import second_check as module
-from pipeline.physics.second_check import LU177_ORGANS, organ_s_published, second_check, sphere_s_published
+from pipeline.physics.dose import second_check as module
+from pipeline.physics.dose.second_check import LU177_ORGANS, organ_s_published, second_check, sphere_s_published
 
 if TYPE_CHECKING:
     from pipeline.domain.nuclide import Radionuclide

@@ -8,11 +8,11 @@ import pytest
 
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.sphere import sphere_s_value
+from pipeline.physics.dose.sphere import sphere_s_value
 
 if TYPE_CHECKING:
     from pipeline.domain.nuclide import Radionuclide
-    from pipeline.physics.dose_kernel import PointKernel
+    from pipeline.physics.dose.dose_kernel import PointKernel
 
 # EGSnrc, uniform 177Lu in a water sphere in water: mass, AF of electrons, AF of photons, S in mGy/(MBq s); +-0.3 %.
 EGSNRC = [

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import RefusalError
 from pipeline.files.nuclide_tables import load_nuclide, load_point_kernel
-from pipeline.physics.dose_kernel import (
+from pipeline.physics.dose.dose_kernel import (
     PointKernel,
     electron_range_mm,
     electron_reach,

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.errors import RefusalError
 from pipeline.files.curve_table import read_curve_rows, write_fit_table
-from pipeline.physics.fitted_band import band, exponential_sum, first_fitted_point, fitted_values
+from pipeline.physics.kinetics.fitted_band import band, exponential_sum, first_fitted_point, fitted_values
 from pipeline.report.curve_figure import fit_figure
 from pipeline.steps.fit_curves import fit_file
 

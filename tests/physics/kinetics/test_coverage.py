@@ -11,8 +11,8 @@ import pytest
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.files.half_life_table import population_prior
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.single_scan import fit_single_scan
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.single_scan import fit_single_scan
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.curve_areas import last_points
-from pipeline.physics.exponential_fit import fit_mono, rate_bounds
-from pipeline.physics.kinetics import fit_curve
+from pipeline.physics.kinetics.curve_areas import last_points
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import fit_mono, rate_bounds
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -10,7 +10,7 @@ import pytest
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.kinetics import fit_curve
+from pipeline.physics.kinetics.curve_fit import fit_curve
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.earlier_cycles import EarlierCurves, EarlierFit, fit_with_earlier, half_life_from
-from pipeline.physics.hierarchical_fit import fit_cycles
-from pipeline.physics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
+from pipeline.physics.kinetics.earlier_cycles import EarlierCurves, EarlierFit, fit_with_earlier, half_life_from
+from pipeline.physics.kinetics.hierarchical_fit import fit_cycles
+from pipeline.physics.kinetics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.domain.kinetics import ModelName, TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.curve_areas import area_rule
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.fit_bias import LARGEST_SIGMAS, correction, curvature_bias
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.multi_exponential_fit import fit_multi
+from pipeline.physics.kinetics.curve_areas import area_rule
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.fit_bias import LARGEST_SIGMAS, correction, curvature_bias
+from pipeline.physics.kinetics.multi_exponential_fit import fit_multi
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -13,11 +13,11 @@ import pytest
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.exponentials import ExponentialSum
-from pipeline.physics.fit_misfit import Misfit, misfit
-from pipeline.physics.hierarchical_fit import fit_cycles
-from pipeline.physics.kinetics import fit_curve
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.exponentials import ExponentialSum
+from pipeline.physics.kinetics.fit_misfit import Misfit, misfit
+from pipeline.physics.kinetics.hierarchical_fit import fit_cycles
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.model_average import akaike_weights, averaged
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.model_average import akaike_weights, averaged
 
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 TIMES_S = np.array([24.0, 96.0, 168.0]) * 3600.0

@@ -12,9 +12,9 @@ from scipy.optimize import nnls
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.exponentials import ExponentialSum
-from pipeline.physics.multi_exponential_fit import fit_multi
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.exponentials import ExponentialSum
+from pipeline.physics.kinetics.multi_exponential_fit import fit_multi
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

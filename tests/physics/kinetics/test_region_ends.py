@@ -10,10 +10,10 @@ from refused import refused
 
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.exponential_fit import aicc, fit_mono, fitted_sigma, rate_bounds
-from pipeline.physics.exponentials import ExponentialSum, Quantity, fisher_covariance
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.single_time_point import haenscheid_2018_tia
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import aicc, fit_mono, fitted_sigma, rate_bounds
+from pipeline.physics.kinetics.exponentials import ExponentialSum, Quantity, fisher_covariance
+from pipeline.physics.kinetics.single_time_point import haenscheid_2018_tia
 
 HOUR = 3600.0
 PHYSICAL_H = 6.647 * 24.0

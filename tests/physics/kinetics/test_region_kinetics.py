@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.exponential_fit import fit_mono, rate_bounds
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.single_time_point import (
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import fit_mono, rate_bounds
+from pipeline.physics.kinetics.single_time_point import (
     haenscheid_2018_ratio,
     haenscheid_2018_tia,
     madsen_2018_tia,

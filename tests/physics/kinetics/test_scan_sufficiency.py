@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import RefusalError
-from pipeline.physics.scan_sufficiency import (
+from pipeline.physics.kinetics.scan_sufficiency import (
     SingleScanFacts,
     missing_scans,
     require_one_scan_suffices,

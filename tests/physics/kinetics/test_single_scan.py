@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
+from pipeline.physics.kinetics.single_scan import HalfLifePrior, fit_single_scan, patient_prior
 
 HOUR = 3600.0
 PHYSICAL_H = 6.647 * 24.0

@@ -10,11 +10,11 @@ from scipy.optimize import brentq, minimize
 
 from pipeline.domain.kinetics import TiaEstimate, TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.curve_areas import AreaRule, CurveArea, area_rule, fitted_area
-from pipeline.physics.exponential_fit import fit_mono, rate_bounds
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.model_average import akaike_weights
-from pipeline.physics.tia_interval import fitted_interval
+from pipeline.physics.kinetics.curve_areas import AreaRule, CurveArea, area_rule, fitted_area
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import fit_mono, rate_bounds
+from pipeline.physics.kinetics.model_average import akaike_weights
+from pipeline.physics.kinetics.tia_interval import fitted_interval
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.domain.regions import Region
-from pipeline.physics.voxel_agreement import agreement_flags
+from pipeline.physics.voxels.agreement import agreement_flags
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics import voxel_fits
-from pipeline.physics.voxel_fits import Engine, fit_voxels, refitted_tia
-from pipeline.physics.voxel_kinetics import tia_map
+from pipeline.physics.voxels import fits as voxel_fits
+from pipeline.physics.voxels.fits import Engine, fit_voxels, refitted_tia
+from pipeline.physics.voxels.kinetics import tia_map
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

@@ -15,10 +15,10 @@ from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.maps import ActivityMap
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.voxel_blocks import PHYSICAL_LIMIT, RATE_OF_THE_WHOLE
-from pipeline.physics.voxel_kinetics import tia_map
-from pipeline.physics.voxel_regularisation import SHARED_HALF_LIFE_FWHM_MM
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.voxels.blocks import PHYSICAL_LIMIT, RATE_OF_THE_WHOLE
+from pipeline.physics.voxels.kinetics import tia_map
+from pipeline.physics.voxels.regularisation import SHARED_HALF_LIFE_FWHM_MM
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

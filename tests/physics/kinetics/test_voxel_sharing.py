@@ -12,9 +12,9 @@ from kernels.blur import gaussian_blur
 from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap
 from pipeline.domain.nuclide import Radionuclide
-from pipeline.physics.voxel_blocks import SHARED
-from pipeline.physics.voxel_kinetics import VoxelKinetics, tia_map
-from pipeline.physics.voxel_regularisation import sigma_in_voxels, smoothed
+from pipeline.physics.voxels.blocks import SHARED
+from pipeline.physics.voxels.kinetics import VoxelKinetics, tia_map
+from pipeline.physics.voxels.regularisation import sigma_in_voxels, smoothed
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")

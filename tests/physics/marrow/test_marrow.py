@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
-from pipeline.physics.marrow import (
+from pipeline.physics.dose.marrow import (
     BloodSamples,
     blood_tia,
     marrow_dose_blood,

@@ -15,8 +15,8 @@ from refused import refused
 
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.domain.therapy import CameraProfile, TimePointTiming
-from pipeline.physics.calibration import activity_concentration, calibration_steps, paralysable_true_rate
 from pipeline.physics.decay import mean_over_acquisition
+from pipeline.physics.quantification.calibration import activity_concentration, calibration_steps, paralysable_true_rate
 
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
 TIMING = TimePointTiming(datetime(2026, 3, 2, 10, tzinfo=UTC), 1800.0, 86400.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import RefusalError
-from pipeline.physics.density import density_from_hu, validate_curve
+from pipeline.physics.dose.density import density_from_hu, validate_curve
 
 # Schneider et al., Phys Med Biol 2000;45:459, made monotone at its branches.
 CURVE = [(-1000.0, 0.00121), (-98.0, 0.93), (0.0, 1.018), (23.0, 1.03), (100.0, 1.076), (1600.0, 1.964), (3000.0, 2.8)]

@@ -13,7 +13,7 @@ from pipeline.domain.geometry import Grid
 from pipeline.domain.maps import ActivityMap
 from pipeline.domain.therapy import RecoveryCurve
 from pipeline.errors import RefusalError
-from pipeline.physics.recovery import (
+from pipeline.physics.quantification.recovery import (
     FWHM_PER_SIGMA,
     equivalent_fwhm_mm,
     grid_fwhm_mm,

@@ -11,11 +11,11 @@ from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.errors import RefusalError
 from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.curve_areas import area_rule
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.half_life_grid import curve_likelihood, half_life_grid, tia_distribution
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.scan_schedule import (
+from pipeline.physics.kinetics.curve_areas import area_rule
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.half_life_grid import curve_likelihood, half_life_grid, tia_distribution
+from pipeline.physics.kinetics.scan_schedule import (
     best_added_scan,
     drawn_truth,
     expectations,
@@ -23,8 +23,8 @@ from pipeline.physics.scan_schedule import (
     parse_schedule,
     with_prior_tia,
 )
-from pipeline.physics.single_scan import HalfLifePrior
-from pipeline.physics.single_time_point import prior_relative_sigma
+from pipeline.physics.kinetics.single_scan import HalfLifePrior
+from pipeline.physics.kinetics.single_time_point import prior_relative_sigma
 
 HOUR_S = 3600.0
 LU177 = load_nuclide("Lu-177")

@@ -13,15 +13,15 @@ from pipeline.domain.therapy import RecoveryCurve
 from pipeline.errors import RefusalError
 from pipeline.files.half_life_table import population_prior
 from pipeline.files.nuclide_tables import load_nuclide
-from pipeline.physics.curve_areas import area_rule
-from pipeline.physics.exponential_fit import rate_bounds
-from pipeline.physics.kinetics import fit_curve
-from pipeline.physics.recovery import equivalent_fwhm_mm, recovery_relative_sigma
-from pipeline.physics.reused_half_life import filed_shared_fraction, shared_fit_relative_sigma, shared_fraction
-from pipeline.physics.simulation_comparison import compared, summarised
-from pipeline.physics.single_scan import fit_single_scan, patient_prior
-from pipeline.physics.uncertainty import UncertaintyBudget, cumulative_sigma_gy, dose_sigma
-from pipeline.physics.uncertainty_simulation import (
+from pipeline.physics.dose.simulation_comparison import compared, summarised
+from pipeline.physics.kinetics.curve_areas import area_rule
+from pipeline.physics.kinetics.curve_fit import fit_curve
+from pipeline.physics.kinetics.exponential_fit import rate_bounds
+from pipeline.physics.kinetics.reused_half_life import filed_shared_fraction, shared_fit_relative_sigma, shared_fraction
+from pipeline.physics.kinetics.single_scan import fit_single_scan, patient_prior
+from pipeline.physics.quantification.recovery import equivalent_fwhm_mm, recovery_relative_sigma
+from pipeline.physics.uncertainty.budget import UncertaintyBudget, cumulative_sigma_gy, dose_sigma
+from pipeline.physics.uncertainty.simulation import (
     AsFiled,
     BloodParts,
     Refit,

@@ -1,0 +1,1 @@
+"""From time-integrated activity to absorbed dose, with its second checks."""

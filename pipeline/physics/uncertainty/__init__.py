@@ -1,0 +1,1 @@
+"""Uncertainty of activities and doses: budgets, and their propagation by simulation."""

@@ -1,0 +1,1 @@
+"""Curves of voxels: fits, sharing of half-lives, maps."""
