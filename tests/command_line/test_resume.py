@@ -77,7 +77,9 @@ def test_killed_run_resumes_and_files_once(example_source: Path, tmp_path: Path)
     assert done.code == 3, done.err
     assert not orphans & _servers(home), "the killed run's server still runs"
     steps = _journal(out)
-    assert len(steps) == len(set(steps)), "a finished step was run again"
+    # A step is noted before its result is kept: the one that the kill fell into may run again, no other.
+    assert {step for step in steps if steps.count(step) > 1} <= {before[-1]}, "a finished step was run again"
+    assert len(steps) <= len(set(steps)) + 1
     assert ("file", None) in steps
 
     again = prrt(*arguments, "--json", environment={"PREFECT_HOME": str(home)})
