@@ -266,7 +266,14 @@ def _of_several(
     taken = min(
         correction(bias, sigma, found.chi_squared, found.degrees), LARGEST_SHARE * max(estimate.tia_bq_s - low, 0.0)
     )
-    return replace(estimate, tia_bq_s=estimate.tia_bq_s - taken, tia_sigma_bq_s=sigma, bias_correction_bq_s=taken)
+    value = estimate.tia_bq_s - taken
+    return replace(
+        estimate,
+        tia_bq_s=value,
+        tia_sigma_bq_s=sigma,
+        bias_correction_bq_s=taken,
+        nearly_gaussian=nearly_gaussian(value, sigma, (low, high)),
+    )
 
 
 def _trapezoid(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:

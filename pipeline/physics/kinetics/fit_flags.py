@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.physics.kinetics.multi_exponential_fit import component_bounds
 from pipeline.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 NOT_CARRIED = frozenset({"FIT_BROKEN", "AT_SHORTEST_LIMIT"})
 LIMIT_MARGIN = 0.02
 RESIDUAL_WARNING = 0.15
+# Of the largest amplitude: what is less adds nothing that could be seen.
+PRESENT = 1e-6
 LATE_ENOUGH_S = 48.0 * SECONDS_PER_HOUR
 
 
@@ -51,7 +54,7 @@ def quality_flags(
     tuple of str
         ``FIT_WARN`` stands before the warnings that raised it.
     """
-    warnings = (*_warnings(curve, fit, first, half_life_range_h), *(found.flags if found else ()))
+    warnings = (*_warnings(curve, fit, first, half_life_range_h, bounds), *(found.flags if found else ()))
     rate = float(fit.rate_per_s[0])
     facts = {
         "TWO_POINT": curve.time_s.size == 2,
@@ -64,8 +67,33 @@ def quality_flags(
     return (*(code for code, holds in facts.items() if holds), *warnings)
 
 
+def fast_phase_at_limit(curve: TimeActivityCurve, fit: ExponentialSum, bounds: RateBounds) -> bool:
+    """Tell whether a phase beside the slowest is as fast as the points can show: the limit chose its area.
+
+    Parameters
+    ----------
+    curve : TimeActivityCurve
+    fit : ExponentialSum
+    bounds : RateBounds
+
+    Returns
+    -------
+    bool
+        False for one exponential, and for a phase without amplitude.
+    """
+    components = fit.rate_per_s.size
+    _, fastest = component_bounds(bounds, curve.time_s, 1.0, components)
+    at_limit = fit.rate_per_s >= fastest * (1.0 - LIMIT_MARGIN)
+    present = np.abs(fit.amplitude_bq) > PRESENT * np.abs(fit.amplitude_bq).max()
+    return bool((at_limit & present)[1:].any())
+
+
 def _warnings(
-    curve: TimeActivityCurve, fit: ExponentialSum, first: int, half_life_range_h: tuple[float, float] | None
+    curve: TimeActivityCurve,
+    fit: ExponentialSum,
+    first: int,
+    half_life_range_h: tuple[float, float] | None,
+    bounds: RateBounds,
 ) -> tuple[str, ...]:
     # Two points count only where they are at least 48 h apart (clinical specification 3.2).
     fitted = fit.values(curve.time_s[first:])
@@ -80,5 +108,6 @@ def _warnings(
         "TWO_POINTS_WITHIN_48_H": points == 2 and span_s < LATE_ENOUGH_S,
         "RISING_AT_THE_END": points > 1 and float(curve.activity_bq[-1]) > float(curve.activity_bq[-2]),
         "FIT_NOT_CONVERGED": not fit.converged,
+        "FAST_PHASE_AT_LIMIT": fast_phase_at_limit(curve, fit, bounds),
     }
     return tuple(code for code, holds in facts.items() if holds)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline.domain.kinetics import TiaEstimate
 
 TAIL = 0.025
+# Of the search for a quantile: models that contradict each other by many powers of ten.
+BISECTIONS = 2000
 
 
 def akaike_weights(scores: Mapping[str, float]) -> dict[str, float]:
@@ -95,6 +97,6 @@ def _interval(
 
     low, high = float((values - 6.0 * halves[:, 0]).min()), float((values + 6.0 * halves[:, 1]).max())
     return (
-        max(float(brentq(lambda place: below(place) - TAIL, low, high)), 0.0),
-        float(brentq(lambda place: below(place) - (1.0 - TAIL), low, high)),
+        max(float(brentq(lambda place: below(place) - TAIL, low, high, maxiter=BISECTIONS)), 0.0),
+        float(brentq(lambda place: below(place) - (1.0 - TAIL), low, high, maxiter=BISECTIONS)),
     )

@@ -30,7 +30,7 @@ REWEIGHTINGS = 60
 REWEIGHTED = 1e-8
 EVALUATIONS = 30
 LARGEST_DAMPING = 1e9
-# Of its value at the first point a twentieth is left: the error usually stated. Project choice.
+# A twentieth is left: the error usually stated. Project choice.
 VANISHED = 20.0
 TINY = 1e-300
 
@@ -154,9 +154,9 @@ def component_bounds(bounds: RateBounds, time: Vector, scale_s: float, component
     ndarray, shape (components,)
     """
     low = np.full(components, bounds.slowest_per_s * scale_s)
-    # What has vanished by the second point is seen by the first alone, which cannot tell a rate from an amplitude: it
-    # would put any area before itself.
-    visible = math.log(VANISHED) / float(time[1] - time[0])
+    # What has vanished by the second point is seen by the first alone, which cannot tell a rate from an amplitude; what
+    # has vanished before the first is followed back over its own multiple. Either puts any area before the first point.
+    visible = math.log(VANISHED) / float(max(time[1] - time[0], time[0]))
     fastest = min(bounds.fastest_component_per_s * scale_s, max(bounds.fastest_per_s * scale_s, visible))
     high = np.full(components, fastest)
     high[0] = bounds.fastest_per_s * scale_s

@@ -108,10 +108,13 @@ def test_the_slowest_component_is_not_faster_than_10_h(sigma: float | None) -> N
 
 
 def test_a_component_that_the_first_point_alone_sees_is_not_sought() -> None:
-    # A twentieth left from 4 h to the second point: half-lives from that time / log2(20) on.
-    data = curve(LATE_H, (1e8, 60.0), (1e13, 0.2))
+    # A twentieth left from 0.5 h to the second point, at 4.5 h: half-lives from that time / log2(20) on.
+    data = curve((0.5, 4.5, 24.0, 48.0, 96.0, 168.0), (1e8, 60.0), (1e9, 0.2))
     fit = fit_multi(data, BOUNDS, 0.05, 2)
-    assert half_lives_h(fit)[1] == pytest.approx((LATE_H[1] - LATE_H[0]) / math.log2(20.0), rel=1e-9)
+    assert half_lives_h(fit)[1] == pytest.approx(4.0 / math.log2(20.0), rel=1e-9)
+    # Or from t = 0 to the first point, where that is longer.
+    data = curve(LATE_H, (1e8, 60.0), (1e13, 0.2))
+    assert half_lives_h(fit_multi(data, BOUNDS, 0.05, 2))[1] == pytest.approx(4.0 / math.log2(20.0), rel=1e-9)
     # From points 50 h apart that limit, 12 h, is slower than 10 h, which always is allowed.
     late = curve((200.0, 250.0, 270.0, 290.0, 340.0), (1e8, 100.0), (1e16, 7.0))
     assert half_lives_h(fit_multi(late, BOUNDS, 0.05, 2))[1] == pytest.approx(10.0, rel=1e-9)
@@ -125,6 +128,29 @@ def test_a_high_first_point_adds_no_spike_before_itself() -> None:
     fit = fit_multi(data, BOUNDS, 0.10, 2)
     exact = 1e8 * 61.6 * HOUR / math.log(2.0)
     assert float((fit.amplitude_bq / fit.rate_per_s).sum()) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("times_h", "first", "second"),
+    [
+        ((20.0, 24.0, 48.0, 72.0, 96.0, 168.0), 1.04, 0.97),
+        ((4.0, 4.5, 24.0, 72.0), 1.05, 0.97),
+        ((24.0, 24.5, 72.0, 168.0), 1.05, 0.97),
+        ((24.0, 24.05, 72.0, 168.0), 1.05, 0.97),
+        ((0.5, 0.55, 4.0, 24.0, 96.0), 1.05, 0.97),
+    ],
+)
+def test_two_scans_close_together_make_no_phase_of_their_difference(
+    times_h: tuple[float, ...], first: float, second: float
+) -> None:
+    # Some per cent of noise in two points minutes to hours apart: followed back to t = 0 as a fast phase, that would be
+    # up to 1e58 times the area of the exponential they belong to.
+    data = curve(times_h, (1e8, 60.0))
+    factors = np.ones(len(times_h))
+    factors[:2] = first, second
+    fit = fit_multi(replace(data, activity_bq=data.activity_bq * factors), BOUNDS, 0.05, 2)
+    exact = 1e8 * 60.0 * HOUR / math.log(2.0)
+    assert float((fit.amplitude_bq / fit.rate_per_s).sum()) == pytest.approx(exact, rel=0.10)
 
 
 def test_no_component_is_faster_than_six_minutes() -> None:
