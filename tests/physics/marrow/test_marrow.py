@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.domain.kinetics import TimeActivityCurve
 from pipeline.domain.nuclide import Radionuclide
 from pipeline.errors import RefusalError
 from pipeline.physics.dose.marrow import (
@@ -17,6 +18,7 @@ from pipeline.physics.dose.marrow import (
     marrow_mass_g,
     planar_method_missing,
 )
+from pipeline.physics.kinetics import fit_curve
 
 HOUR = 3600.0
 LU = Radionuclide("Lu-177", 6.647 * 86400.0, 0.13333, 0.01465, 0.03510, "ICRP-107", "test")
@@ -75,6 +77,8 @@ def test_other_nuclides_need_their_s_value() -> None:
         ([1.0, 24.0, 96.0], ((2e5, 40.0),), "mono", 1e-9),
         ([0.5, 4.0, 24.0, 96.0], ((2e6, 2.0), (2e5, 40.0)), "bi", 1e-6),
         ([0.5, 1.0, 2.0, 4.0, 24.0, 72.0, 168.0], ((2e6, 2.0), (2e5, 40.0)), "bi", 1e-6),
+        # The usual three phases; straight lines had made 1.125 of them.
+        ([1 / 12, 0.5, 1.0, 2.0, 4.0, 24.0, 96.0, 168.0], ((8e6, 0.5), (1.5e6, 2.5), (5e5, 50.0)), "tri", 1e-6),
     ],
 )
 def test_blood_curves_are_exact(
@@ -92,6 +96,22 @@ def test_what_no_exponential_follows_is_integrated_by_straight_lines() -> None:
     found = blood_tia(samples, LU)
     assert found.model == "trapezoid"
     assert found.effective_half_life_s <= LU.half_life_s
+    assert "BLOOD_BY_STRAIGHT_LINES" in found.flags
+    # Their bias counts as a rectangular distribution, beside the noise of the samples.
+    plain = fit_curve(TimeActivityCurve(samples.time_s, samples.activity_bq_per_ml, None), LU, model="trapezoid")
+    bias = max(abs(bound) for bound in plain.bias_relative or ()) / math.sqrt(3.0)
+    assert found.tia_bq_s == plain.tia_bq_s
+    assert found.tia_sigma_bq_s == pytest.approx(math.hypot(plain.tia_sigma_bq_s, bias * plain.tia_bq_s), rel=1e-12)
+
+
+def test_a_fast_phase_between_the_first_samples_is_flagged_and_nearer_than_straight_lines() -> None:
+    samples = blood([0.5, 4.0, 24.0, 96.0, 168.0], (9e6, 0.6), (1e6, 30.0))
+    exact = (9e6 * 0.6 + 1e6 * 30.0) * HOUR / math.log(2.0)
+    found, lines = blood_tia(samples, LU), blood_tia(samples, LU, model="trapezoid")
+    assert found.model == "bi"
+    assert "FAST_PHASE_AT_LIMIT" in found.flags
+    assert found.tia_bq_s == pytest.approx(exact, rel=0.02)
+    assert lines.tia_bq_s == pytest.approx(1.20 * exact, rel=0.01)
 
 
 @pytest.mark.parametrize("activity", [[1.0], [1.0, -1.0]])
