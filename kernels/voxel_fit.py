@@ -168,7 +168,10 @@ def _described(
     """Describe the fits at ``polished``, close to the rate of the sums."""
     xp = problem.xp
     middle_value, nothing = _middle_value(problem, sums)
-    scale = 1.0 / ((sums.g0 * sums.g2 - sums.g1 * sums.g1) * middle_value ** (2 - problem.power))
+    # Where one point carries all weight the difference is rounding, and may be negative.
+    least = float(xp.finfo(rate.dtype).eps) * sums.g0 * sums.g2
+    determinant = xp.maximum(sums.g0 * sums.g2 - sums.g1 * sums.g1, least)
+    scale = 1.0 / (determinant * middle_value ** (2 - problem.power))
     rate_variance = sums.g0 * scale
     # ln A = ln B + r * middle; the covariance of ln B and r is g1 * scale.
     covariance = sums.g1 * scale + middle * rate_variance

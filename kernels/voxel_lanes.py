@@ -33,6 +33,7 @@ SCRATCH_ROWS = 19
 # Rows of each time: value, weight, decay.
 VALUE, WEIGHT, DECAY = 0, LANES, 2 * LANES
 ROWS_OF_TIME = 3 * LANES
+EPSILON = float(np.finfo(np.float64).eps)
 TINY = float(np.sqrt(np.finfo(np.float64).smallest_normal))
 
 # exp x = 2^k exp(x - k ln 2): a sum of 1.5 * 2^52 holds k in its last bits; ln 2 in two parts (fdlibm, e_exp.c).
@@ -316,7 +317,7 @@ def _describe(held: Floats, work: Floats, search: Search, rate_unit: float) -> N
         measured = value > 0.0 and total - total == 0.0
         value = value if measured else 1.0
         power_of_value = value * value if search.power == 0 else (value if search.power == 1 else 1.0)
-        scale = 1.0 / ((g0 * g2 - g1 * g1) * power_of_value)
+        scale = 1.0 / (max(g0 * g2 - g1 * g1, EPSILON * g0 * g2) * power_of_value)
         rate_variance = g0 * scale
         covariance = g1 * scale + search.middle * rate_variance
         log_variance = g2 * scale + search.middle * (covariance + g1 * scale)

@@ -95,7 +95,8 @@ def fit_voxels(
     """Fit A exp(-r t) to every voxel by weighted least squares with known sigmas, which stay absolute.
 
     The optimum is that of ``scipy.optimize.curve_fit(..., sigma=..., absolute_sigma=True)``, with r between physical
-    decay and the shortest effective half-life (10 h).
+    decay and the shortest effective half-life (10 h): the one nearest to the rate of the values' mean time. Very noisy
+    values may have another, lower one (at 4, 24 and 192 h with errors of 30 %, in 1 % of voxels).
 
     Parameters
     ----------
