@@ -57,10 +57,10 @@ def sign(
     Example: `prrt sign phantom-1 --cycle 1 --role physicist --by "A. Physicist" --records sqlite:///demo/records.db`
     """
     from pipeline.console_record import show_signature
-    from pipeline.records.store import open_store
+    from pipeline.records.store import open_existing
     from pipeline.steps.sign import sign_cycle
 
-    with open_store(records) as store:
+    with open_existing(records) as store:
         signed = sign_cycle(
             store, patient, cycle=cycle, role=role.value, by=by, reason=reason, at=datetime.now(UTC), version=version
         )
@@ -80,11 +80,11 @@ def decide(
     Example: `prrt decide phantom-1 --on 2026-04-20 --records sqlite:///demo/records.db`
     """
     from pipeline.console import show_decision
-    from pipeline.records.store import open_store
+    from pipeline.records.store import open_existing
     from pipeline.steps.decide import decide_next
 
     day = parse_date(on, "--on")
-    with open_store(records) as store:
+    with open_existing(records) as store:
         decision = decide_next(store, patient, on=day, planned_activity_gbq=activity_gbq)
     emit(decision, as_json, show_decision)
     raise typer.Exit(EXIT_LOOK if decision["outcome"] == "REFER" else 0)
@@ -104,10 +104,10 @@ def show(
     Example: `prrt show phantom-1 --records sqlite:///demo/records.db`
     """
     from pipeline.console_record import show_record
-    from pipeline.records.store import open_store
+    from pipeline.records.store import open_existing
     from pipeline.steps.show import show_patient
 
-    with open_store(records) as store:
+    with open_existing(records) as store:
         document = show_patient(store, patient, as_of=parse_date(as_of, "--as-of") if as_of else None)
     emit(document, as_json, show_record)
 
@@ -126,10 +126,10 @@ def explain(
     Example: `prrt explain phantom-1 --cycle 1 --region kidney --laterality left --records sqlite:///demo/records.db`
     """
     from pipeline.console_ledger import show_ledger
-    from pipeline.records.store import open_store
+    from pipeline.records.store import open_existing
     from pipeline.steps.explain import explain as explain_dose
 
     side = laterality.value if laterality else None
-    with open_store(records) as store:
+    with open_existing(records) as store:
         document = explain_dose(store, patient, cycle=cycle, region=region, laterality=side)
     emit(document, as_json, show_ledger)

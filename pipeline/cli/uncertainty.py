@@ -31,11 +31,11 @@ def uncertainty(
     Example: `prrt uncertainty phantom-1 --records sqlite:///demo/records.db --simulate 10000`
     """
     from pipeline.console_uncertainty import show_uncertainty
-    from pipeline.records.store import open_store
+    from pipeline.records.store import open_existing
     from pipeline.steps.uncertainty import simulate_uncertainty
 
     day = parse_date(on, "--on") if on else datetime.now(UTC).date()
-    with open_store(records) as store:
+    with open_existing(records) as store:
         document = simulate_uncertainty(store, patient, on=day, draws=simulate, seed=seed, cycle=cycle)
     emit(document, as_json, show_uncertainty)
 
@@ -59,11 +59,11 @@ def schedule(
     --candidates 96 --out schedule.png`
     """
     from pipeline.console_uncertainty import show_schedule
-    from pipeline.records.store import open_store
+    from pipeline.records.store import open_existing
     from pipeline.steps.schedule import half_life_of, schedule_document, write_schedule_plot
 
     with ExitStack() as opened:
-        store = opened.enter_context(open_store(records)) if records else None
+        store = opened.enter_context(open_existing(records)) if records else None
         spread = half_life_of(nuclide_name=nuclide, population=population, patient=patient, store=store, region=region)
     document = schedule_document(
         spread=spread, nuclide_name=nuclide, candidates=candidates, relative_error=relative_error, seed=seed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import create_engine, event, inspect, text
@@ -54,6 +55,27 @@ def connect_engine(url: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def require_database(url: str) -> None:
+    """Refuse the URL of a SQLite file that does not exist: what only reads must not make an empty record.
+
+    Raises
+    ------
+    RefusalError
+        RECORDS_MISSING; RECORDS_URL_INVALID as of :func:`connect_engine`.
+    """
+    parsed = _parsed(url)
+    name = parsed.database or ""
+    in_memory_or_uri = name in {"", ":memory:"} or name.startswith("file:")
+    require(
+        parsed.get_backend_name() != "sqlite" or in_memory_or_uri or Path(name).exists(),
+        "RECORDS_MISSING",
+        found=f"no file {name}",
+        needed="the record that the cycles were filed in",
+        do="check the path after sqlite:/// (four slashes before an absolute one)",
+        where="records",
+    )
 
 
 def prepare(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from pipeline.domain.provenance import canonical_json, content_hash
 from pipeline.errors import RefusalError, require
 from pipeline.records.audit import verify
-from pipeline.records.connection import connect_engine, writing
+from pipeline.records.connection import connect_engine, require_database, writing
 from pipeline.records.course import course_from_record
 from pipeline.records.entries import draft_entry
 from pipeline.records.record import read_record
@@ -51,6 +51,18 @@ def open_store(url: str) -> RecordStore:
         RECORDS_URL_INVALID, RECORDS_VERSION_UNKNOWN.
     """
     return RecordStore(connect_engine(url))
+
+
+def open_existing(url: str) -> RecordStore:
+    """Open the record at ``url`` for a command that needs what was filed before.
+
+    Raises
+    ------
+    RefusalError
+        RECORDS_MISSING, and those of :func:`open_store`.
+    """
+    require_database(url)
+    return open_store(url)
 
 
 class RecordStore:

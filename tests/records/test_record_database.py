@@ -18,6 +18,7 @@ from pipeline.errors import RefusalError
 from pipeline.records import open_store
 from pipeline.records.connection import connect_engine
 from pipeline.records.schema import REVISION, VERSION_TABLE, metadata
+from pipeline.records.store import open_existing
 
 
 def test_an_empty_file_is_migrated_to_the_described_schema(url: str) -> None:
@@ -84,6 +85,21 @@ def test_a_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusalError) as caught:
         open_store(f"sqlite:///{tmp_path / 'missing' / 'records.db'}")
     assert caught.value.code == "RECORDS_URL_INVALID"
+
+
+def test_a_record_that_is_only_read_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "recrods.db"
+    with pytest.raises(RefusalError) as caught:
+        open_existing(f"sqlite:///{path}")
+    assert caught.value.code == "RECORDS_MISSING"
+    assert not path.exists()
+    with (
+        open_store(f"sqlite:///{path}"),
+        open_existing(f"sqlite:///{path}") as store,
+        pytest.raises(RefusalError) as empty,
+    ):
+        store.show("phantom-1")
+    assert empty.value.code == "PATIENT_UNKNOWN"
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
