@@ -144,7 +144,7 @@ def test_nearly_gaussian_is_said_of_what_is_stated(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("chi_squared", "degrees", "expected"),
-    [(4.0, 4, 2.0), (8.0, 4, 2.0), (2.0, 4, 1.0), (0.0, 4, 0.0), (4.0, 0, 0.0)],
+    [(4.0, 4, 2.0), (8.0, 4, 2.0), (2.0, 4, 1.0), (0.0, 4, 0.0), (1.0, 1, 2.0), (4.0, 0, 0.0)],
 )
 def test_the_correction_follows_the_scatter_up_to_the_stated_noise(
     chi_squared: float, degrees: int, expected: float
