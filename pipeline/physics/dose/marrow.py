@@ -37,8 +37,8 @@ BLOOD_DENSITY_G_PER_ML = 1.06
 SPONGIOSA_DENSITY_G_PER_ML = 1.18
 # Models in the order they are tried, with the samples each needs; three exponentials with one to spare.
 BLOOD_MODELS: Final[dict[ModelName, int]] = {"auto": 2, "bi": 4, "tri": 7}
-# A fast phase at its limit is kept, with its flag: it is within 2 % where straight lines are 14 to 20 % high (36 min
-# beside 30 h, samples at 0.5 and 4 h; tests).
+# A fast phase at its limit is kept, with its flag: it is within 2 % where straight lines are 20 % high (36 min beside
+# 30 h, samples at 0.5 and 4 h; tests).
 POOR_BLOOD_FIT = frozenset({"RESIDUAL_ABOVE_15_PERCENT", "UPTAKE_PHASE"})
 
 

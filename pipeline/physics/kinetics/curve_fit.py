@@ -35,8 +35,6 @@ COMPONENTS = {"bi": 2, "tri": 3}
 POINTS_PER_COMPONENT = 2
 # A model with less weight moves neither value nor interval. Project choice.
 LEAST_WEIGHT = 0.005
-# Of the way from a fitted area to the lower end of its interval, for its bias. Project choice.
-LARGEST_SHARE = 0.5
 # A millionth is left by then: a later time is a wrong unit.
 LONGEST_IN_HALF_LIVES = 20.0
 
@@ -164,9 +162,13 @@ def _multi(curve: TimeActivityCurve, request: FitRequest, components: int) -> Ti
         do='use model = "mono", or add time points',
         where="curve",
     )
+    return _of_components(curve, request, fit_multi(curve, request.bounds, request.relative_error, components))
+
+
+def _of_components(curve: TimeActivityCurve, request: FitRequest, fit: ExponentialSum) -> TiaEstimate:
     require_relative_errors(curve.part(int(np.argmax(curve.activity_bq))))
-    fit = fit_multi(curve, request.bounds, request.relative_error, components)
-    flags = ("NO_DEGREES_OF_FREEDOM",) if points == POINTS_PER_COMPONENT * components else ()
+    components = fit.rate_per_s.size
+    flags = ("NO_DEGREES_OF_FREEDOM",) if curve.time_s.size == POINTS_PER_COMPONENT * components else ()
     return _estimate(curve, request, fit, {2: "bi", 3: "tri"}[components], 0, flags)
 
 
@@ -195,22 +197,23 @@ def _average(curve: TimeActivityCurve, request: FitRequest) -> TiaEstimate:
 def _candidates(curve: TimeActivityCurve, request: FitRequest) -> tuple[dict[str, TiaEstimate], dict[str, float]]:
     """Return the estimates of all models whose weight counts, and their AICc."""
     require_relative_errors(curve.part(_first_washout_point(curve)))
-    scores = _scores(curve, request)
+    fits = _fits(curve, request)
+    scores = {name: aicc(curve, fit, request.relative_error) for name, fit in fits.items()}
     kept = {name: scores[name] for name, weight in akaike_weights(scores).items() if weight > LEAST_WEIGHT}
+    # One exponential is fitted again: through its washout points alone.
     estimates = {
-        name: _mono(curve, request) if name == "mono" else _multi(curve, request, COMPONENTS[name]) for name in kept
+        name: _mono(curve, request) if name == "mono" else _of_components(curve, request, fits[name]) for name in kept
     }
     return estimates, kept
 
 
-def _scores(curve: TimeActivityCurve, request: FitRequest) -> dict[str, float]:
-    """Return the AICc of every model that the number of points allows."""
-    scores = {"mono": aicc(curve, fit_mono(curve, request.bounds, request.relative_error), request.relative_error)}
+def _fits(curve: TimeActivityCurve, request: FitRequest) -> dict[str, ExponentialSum]:
+    """Return the fit, through all points, of every model that their number allows."""
+    fits = {"mono": fit_mono(curve, request.bounds, request.relative_error)}
     for name, components in COMPONENTS.items():
         if curve.time_s.size - 2 * components - 1 > 0:
-            fit = fit_multi(curve, request.bounds, request.relative_error, components)
-            scores[name] = aicc(curve, fit, request.relative_error)
-    return scores
+            fits[name] = fit_multi(curve, request.bounds, request.relative_error, components)
+    return fits
 
 
 def _first_washout_point(curve: TimeActivityCurve) -> int:
@@ -262,10 +265,7 @@ def _of_several(
     # Where rates or amplitudes are hardly told apart, the delta method states several times what the TIA scatters by.
     sigma = estimate.tia_sigma_bq_s if estimate.nearly_gaussian else (high - low) / (2.0 * Z_95)
     bias = curvature_bias(curve, fit, rule, request.bounds, request.relative_error)
-    # A TIA known to a factor may have a sigma above itself: at most half way to the interval's lower end.
-    taken = min(
-        correction(bias, sigma, found.chi_squared, found.degrees), LARGEST_SHARE * max(estimate.tia_bq_s - low, 0.0)
-    )
+    taken = correction(bias, sigma, max(estimate.tia_bq_s - low, 0.0), found)
     value = estimate.tia_bq_s - taken
     return replace(
         estimate,

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from pipeline.physics.kinetics.curve_areas import AreaRule
     from pipeline.physics.kinetics.exponential_fit import RateBounds
     from pipeline.physics.kinetics.exponentials import ExponentialSum
+    from pipeline.physics.kinetics.fit_misfit import Misfit
 
     Vector = NDArray[np.float64]
 
 # In sigmas of the TIA. A larger correction is mostly noise: from here on it no longer lowers the root mean square error
 # (docs/validation.md, coverage).
 LARGEST_SIGMAS = 0.5
+# Of the way to the lower end of the interval. Project choice.
+LARGEST_SHARE = 0.5
 # Relative, of refits: it moves the correction by a millionth of the area, which itself is some thousandths of it.
 REFIT_TOLERANCE = 1e-4
 
@@ -67,14 +70,16 @@ def curvature_bias(
     return max(bias, 0.0) * scaled.scale_bq * scaled.scale_s
 
 
-def correction(bias_bq_s: float, sigma_bq_s: float, chi_squared: float, degrees: int) -> float:
+def correction(bias_bq_s: float, sigma_bq_s: float, room_bq_s: float, found: Misfit) -> float:
     """Return what is taken off a fitted area for its bias.
 
     Parameters
     ----------
     bias_bq_s, sigma_bq_s : float
         Of the area, at the stated noise.
-    chi_squared, degrees : float, int
+    room_bq_s : float
+        From the area down to the lower end of its interval: a TIA known to a factor may have a sigma above itself.
+    found : Misfit
         Of the fit.
 
     Returns
@@ -83,9 +88,10 @@ def correction(bias_bq_s: float, sigma_bq_s: float, chi_squared: float, degrees:
         Bq s. Scaled by chi-squared per degree of freedom where that is below 1: points that lie on the curve show that
         there is no such noise, and keep the exact area. Without degrees of freedom nothing shows it: 0.
     """
-    if degrees < 1:
+    if found.degrees < 1:
         return 0.0
-    return min(bias_bq_s, LARGEST_SIGMAS * sigma_bq_s) * min(chi_squared / degrees, 1.0)
+    scatter = min(found.chi_squared / found.degrees, 1.0)
+    return min(min(bias_bq_s, LARGEST_SIGMAS * sigma_bq_s) * scatter, LARGEST_SHARE * room_bq_s)
 
 
 def _moved(scaled: Scaled, point: int, step: Vector) -> Scaled:

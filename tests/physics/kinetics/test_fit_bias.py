@@ -14,6 +14,7 @@ from pipeline.physics.kinetics.curve_areas import area_rule
 from pipeline.physics.kinetics.curve_fit import fit_curve
 from pipeline.physics.kinetics.exponential_fit import rate_bounds
 from pipeline.physics.kinetics.fit_bias import LARGEST_SIGMAS, correction, curvature_bias
+from pipeline.physics.kinetics.fit_misfit import Misfit
 from pipeline.physics.kinetics.multi_exponential_fit import fit_multi
 
 HOUR = 3600.0
@@ -149,8 +150,13 @@ def test_nearly_gaussian_is_said_of_what_is_stated(seed: int) -> None:
 def test_the_correction_follows_the_scatter_up_to_the_stated_noise(
     chi_squared: float, degrees: int, expected: float
 ) -> None:
-    assert correction(2.0, 10.0, chi_squared, degrees) == pytest.approx(expected, rel=1e-12)
+    assert correction(2.0, 10.0, 100.0, Misfit(chi_squared, degrees)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_correction_is_at_most_half_a_sigma() -> None:
-    assert correction(20.0, 10.0, 4.0, 4) == pytest.approx(LARGEST_SIGMAS * 10.0, rel=1e-12)
+    assert correction(20.0, 10.0, 100.0, Misfit(4.0, 4)) == pytest.approx(LARGEST_SIGMAS * 10.0, rel=1e-12)
+
+
+def test_the_correction_goes_at_most_half_way_to_the_end_of_the_interval() -> None:
+    assert correction(20.0, 10.0, 6.0, Misfit(4.0, 4)) == pytest.approx(3.0, rel=1e-12)
+    assert correction(2.0, 10.0, 6.0, Misfit(4.0, 4)) == pytest.approx(2.0, rel=1e-12)
