@@ -25,7 +25,7 @@ from pipeline.domain.dose import DoseKernel
 from pipeline.domain.provenance import content_hash
 from pipeline.files.cache_pruning import mark_used, prune
 from pipeline.files.store import write_atomically
-from pipeline.physics.dose.dose_kernel import kept_extent, voxel_s_values
+from pipeline.physics.dose.dose_kernel import kept_extent, kernel_about, voxel_s_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,15 +144,7 @@ def _stored(path: Path, point_kernel: PointKernel, spacing_mm: Triple, extent: S
     except DAMAGE as error:
         LOG.warning("kernel file %s is damaged (%s); it is computed again", path, type(error).__name__)
         return None
-    return DoseKernel(
-        nuclide=point_kernel.nuclide,
-        medium=point_kernel.medium,
-        density_g_per_cm3=point_kernel.density_g_per_cm3,
-        spacing_mm=spacing_mm,
-        electron_gy_per_bq_s=electrons,
-        photon_gy_per_bq_s=photons,
-        source=point_kernel.source,
-    )
+    return kernel_about(point_kernel, spacing_mm, electrons, photons)
 
 
 def _cut(kernel: DoseKernel, extent: Steps) -> DoseKernel:

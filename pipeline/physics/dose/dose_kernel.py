@@ -189,12 +189,33 @@ def voxel_s_values(point_kernel: PointKernel, spacing_mm: Triple, extent: Steps)
     steep_mm = STEEP_BEYOND_RANGE * electron_range_mm(point_kernel)
     electrons = octant_mev(edges_mm, point_kernel.electron_mev_per_shell, sides, extent, steep_mm) * gy_per_mev
     photons = octant_mev(edges_mm, point_kernel.photon_mev_per_shell, sides, extent, PHOTONS_STEEP_TO_MM) * gy_per_mev
+    return kernel_about(point_kernel, spacing_mm, electrons, photons)
+
+
+def kernel_about(
+    point_kernel: PointKernel,
+    spacing_mm: tuple[float, float, float],
+    electron_gy_per_bq_s: NDArray[np.float64],
+    photon_gy_per_bq_s: NDArray[np.float64],
+) -> DoseKernel:
+    """Return voxel S values together with what they were made from.
+
+    Parameters
+    ----------
+    point_kernel : PointKernel
+    spacing_mm : tuple of float
+    electron_gy_per_bq_s, photon_gy_per_bq_s : ndarray
+
+    Returns
+    -------
+    DoseKernel
+    """
     return DoseKernel(
         nuclide=point_kernel.nuclide,
         medium=point_kernel.medium,
         density_g_per_cm3=point_kernel.density_g_per_cm3,
         spacing_mm=spacing_mm,
-        electron_gy_per_bq_s=electrons,
-        photon_gy_per_bq_s=photons,
+        electron_gy_per_bq_s=electron_gy_per_bq_s,
+        photon_gy_per_bq_s=photon_gy_per_bq_s,
         source=point_kernel.source,
     )
