@@ -85,10 +85,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.0f}" if abs(value) >= 10.0**digits else f"{value:.{digits}g}"
 
 
-def with_sigma(value: float | None, sigma: float | None, digits: int = 2) -> str:
-    """Return ``value ± sigma`` with the same number of decimals."""
+def with_sigma(value: float | None, sigma: float | None, digits: int | None = None) -> str:
+    """Return ``value ± sigma`` with the same number of decimals; none asked for: two from 1 on, three below."""
     if value is None:
         return DASH
+    digits = (2 if value >= 1.0 else 3) if digits is None else digits
     return f"{value:.{digits}f}" if sigma is None else f"{value:.{digits}f} ± {sigma:.{digits}f}"
 
 
@@ -115,7 +116,7 @@ def show_result(result: Document) -> None:
             number(region["volume_ml"]),
             number(None if half_life_s is None else half_life_s / SECONDS_PER_HOUR),
             number(None if tia is None else tia / BQ_PER_GBQ / SECONDS_PER_HOUR),
-            with_sigma(dose, region["mean_dose_sigma_gy"], 2 if dose is None or dose >= 1 else 3),
+            with_sigma(dose, region["mean_dose_sigma_gy"]),
             number(None if dose is None else dose / given_gbq),
             region["method"],
         )
@@ -164,7 +165,7 @@ def show_decision(decision: Document) -> None:
     console.print(
         f"  kidney {with_sigma(cumulative['kidney_gy'], cumulative['kidney_sigma_gy'])} Gy signed so far, "
         f"{number(projected.get('kidney_gy'))} Gy after the next cycle; marrow "
-        f"{with_sigma(cumulative['marrow_gy'], cumulative['marrow_sigma_gy'], 3)} Gy ({cumulative['marrow_method']})"
+        f"{with_sigma(cumulative['marrow_gy'], cumulative['marrow_sigma_gy'])} Gy ({cumulative['marrow_method']})"
     )
     console.print(
         f"  earliest {decision['earliest_date'] or DASH}, deadline for recovery {decision['deadline'] or DASH}"
